@@ -1,0 +1,88 @@
+"""Bodies of the calls about sessions and turns. Contract: docs/flow-protocol.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Body(BaseModel):
+    """Request bodies name what they do not know instead of ignoring it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TurnRequest(Body):
+    """Starts a turn, or joins the one with the same `turn_id` and input."""
+
+    input: str = Field(max_length=100_000)
+    turn_id: str | None = Field(
+        default=None, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$"
+    )
+    speculative: bool = False
+    """The user may still be speaking: nothing with side effects runs before the commit."""
+
+
+class HeardWord(Body):
+    """One word as the user heard it."""
+
+    word: str
+    start_ms: float = Field(ge=0)
+    """From the start of the turn's audio."""
+    end_ms: float = Field(ge=0)
+
+
+class HeardReport(Body):
+    """What the user really heard of a turn."""
+
+    text: str = Field(max_length=200_000)
+    interrupted: bool
+    position_ms: float | None = Field(default=None, ge=0)
+    """Playback position where it stopped."""
+    words: list[HeardWord] | None = None
+    estimated: bool = False
+    """The position was estimated because the voice gives no word timings."""
+
+
+class SessionRequest(Body):
+    """Opens a session on a flow."""
+
+    variables: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    version: int | None = Field(default=None, ge=1)
+
+
+class SessionOpened(BaseModel):
+    """Answer to a `SessionRequest`."""
+
+    session_id: str
+    flow_version: int
+    greeting: str | None = None
+
+
+class TranscriptEntry(BaseModel):
+    """One message of a session's history."""
+
+    role: str
+    """`user` or `assistant`."""
+    text: str
+    """For the assistant: what was heard, once that is known."""
+    turn_id: str | None = None
+    interrupted: bool = False
+    heard: bool = False
+    """The heard report, or the next turn, has settled this text."""
+
+
+class SessionState(BaseModel):
+    """Answer to a GET of a session."""
+
+    session_id: str
+    flow_id: str
+    flow_version: int
+    node_id: str | None
+    """Where the session stands; None before its first turn."""
+    ended: bool
+    variables: dict[str, Any]
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    transcript: list[TranscriptEntry]

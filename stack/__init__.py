@@ -1,0 +1,4 @@
+"""The `parley` command: starts the stack, checks it, talks to it.
+
+The top layer: may import everything.
+"""

@@ -1,0 +1,35 @@
+"""Marks tests by their folder and keeps unit tests off the network."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+KINDS = ("unit", "contract", "integration", "e2e", "fault")
+TIME_LIMITS_S = {"integration": 60, "e2e": 240, "fault": 300}
+ROOT = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        kind = item.path.relative_to(ROOT).parts[0]
+        if kind in KINDS:
+            item.add_marker(getattr(pytest.mark, kind))
+        if kind in TIME_LIMITS_S and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIME_LIMITS_S[kind]))
+
+
+@pytest.fixture(autouse=True)
+def _no_network_in_unit_tests(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if request.node.get_closest_marker("unit") is None:
+        return
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"a unit test opened a connection to {address!r}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
