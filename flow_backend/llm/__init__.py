@@ -1,0 +1,1 @@
+"""Language models: one file a provider, one line each in `registry.py`."""
