@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,7 +26,9 @@ class Message:
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's message: what it asked for."""
     tool_call_id: str | None = None
+    """Of a tool's message: the call that `content` answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Tool:
     """A function that the model may call."""
 
     name: str
+    """Of `[A-Za-z0-9_-]{1,64}`."""
     description: str
     parameters: dict[str, Any]
     """JSON Schema of the arguments."""
@@ -44,17 +48,22 @@ class GenerationParams:
 
     model: str | None = None
     temperature: float | None = None
+    """Not sent to models that refuse it."""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
+    tool_choice: Literal["auto", "none", "required"] = "auto"
     json_schema: dict[str, Any] | None = None
-    """Ask for JSON of this schema, where the provider can."""
+    """Ask for JSON of this schema. Whether the answer keeps to it is for the caller to check."""
+    purpose: str = "speak"
+    """What the call is for (`speak`, `edges`, `extract`, …): for scripted answers, never sent."""
     extra: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the request's body, as the provider's API names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of text, as it came."""
+    """A piece of text, as it came; never empty."""
 
     text: str
 
@@ -77,19 +86,63 @@ class UsageDelta:
 Delta = TextDelta | ToolCallDelta | UsageDelta
 
 
-class LLMProvider(ABC):
-    """One way to a language model.
+@dataclass(slots=True)
+class Completion:
+    """A whole answer."""
 
-    `stream` closes its connection as soon as its iterator is closed or its task cancelled, and
+    text: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    usage: UsageDelta | None = None
+
+
+class LLMProvider(ABC):
+    """One way to a language model; one instance serves all sessions at once.
+
+    `stream` closes its connection as soon as its generator is closed or its task cancelled, and
     raises `protocol.errors.ProviderError` for whatever goes wrong.
     """
 
     name: str
+    """As in the catalogue: `openai`, `local`, …"""
     supports_tools: bool = False
 
     @abstractmethod
-    def stream(self, messages: list[Message], params: GenerationParams) -> AsyncIterator[Delta]:
-        """Generates an answer; an async generator, so that `aclosing` works on it."""
+    def stream(
+        self, messages: list[Message], params: GenerationParams
+    ) -> AsyncGenerator[Delta, None]:
+        """Generates an answer; an async generator, so that `aclosing` works on it.
+
+        Raises:
+            ProviderError: Before the first delta or between two.
+        """
+
+    async def complete(self, messages: list[Message], params: GenerationParams) -> Completion:
+        """Generates an answer and gives it whole.
+
+        Raises:
+            ProviderError: As `stream` does.
+        """
+        answer = Completion()
+        pieces: list[str] = []
+        async with aclosing(self.stream(messages, params)) as deltas:
+            async for delta in deltas:
+                match delta:
+                    case TextDelta(text):
+                        pieces.append(text)
+                    case ToolCallDelta(call):
+                        answer.tool_calls.append(call)
+                    case UsageDelta():
+                        answer.usage = delta
+        answer.text = "".join(pieces)
+        return answer
+
+    @abstractmethod
+    async def models(self) -> list[str]:
+        """Names of the models that may be asked for.
+
+        Raises:
+            ProviderError: If the provider cannot be reached or refuses.
+        """
 
     async def aclose(self) -> None:
         """Closes connections. The default holds none."""
