@@ -87,9 +87,7 @@ class Chain(LLMProvider):
                 if not _may_pass(failure) or wait_s > MAX_WAIT_S or attempt == self._retries:
                     break
                 await asyncio.sleep(wait_s)
-            member.rests_until_s = loop.time() + max(
-                self._cooldown_s, failure.retry_after_s or 0.0
-            )
+            member.rests_until_s = loop.time() + max(self._cooldown_s, failure.retry_after_s or 0.0)
             failures.append(failure)
             if member is not self._members[-1]:
                 logger.warning("%s failed (%s)", member.provider.name, failure.code)

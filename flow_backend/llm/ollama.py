@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import httpx
 
@@ -27,8 +28,9 @@ class OllamaProvider(OpenAIProvider):
                     "provider in LLM.",
                 )
             self.model = names[0]
-        async for delta in super()._stream(messages, params):
-            yield delta
+        async with aclosing(super()._stream(messages, params)) as deltas:
+            async for delta in deltas:
+                yield delta
 
 
 def make(settings: LLMSettings) -> OllamaProvider:

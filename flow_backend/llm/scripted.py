@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -115,8 +116,8 @@ class ScriptedProvider(LLMProvider):
         ]
         self._left = [reply.times for reply in self._replies]
         self._limits = limits
-        self.requests: list[tuple[list[Message], GenerationParams]] = []
-        """Every call so far, for a test to look at."""
+        self.requests: deque[tuple[list[Message], GenerationParams]] = deque(maxlen=100)
+        """The last calls, for a test to look at."""
         self.open_streams = 0
         """Streams that have begun and neither ended nor been closed."""
 
