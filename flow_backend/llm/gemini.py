@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any, cast
 
 import httpx2
@@ -34,6 +35,15 @@ _MODES = {
     "required": types.FunctionCallingConfigMode.ANY,
 }
 _BROKEN = (errors.APIError, httpx2.HTTPError, ValueError, AttributeError, TypeError, KeyError)
+
+
+_response: ContextVar[list[httpx2.Response]] = ContextVar("_response")
+"""Where the hook of the HTTP client leaves the response of the call that is being made."""
+
+
+async def _remember(response: httpx2.Response) -> None:
+    if (found := _response.get(None)) is not None:
+        found.append(response)
 
 
 class _Transport(httpx2.AsyncHTTPTransport):
@@ -75,7 +85,8 @@ class GeminiProvider(LLMProvider):
         # With an HTTP client of ours the SDK does not use aiohttp, whose errors it retries
         # after a pause of up to ten seconds.
         self._http = httpx2.AsyncClient(
-            mounts={"all://": _Transport(self._limits.connect_s)}, follow_redirects=True
+            mounts={"all://": _Transport(self._limits.connect_s)},
+            event_hooks={"response": [_remember]},
         )
         self._client = genai.Client(
             api_key=api_key,
@@ -96,6 +107,8 @@ class GeminiProvider(LLMProvider):
         usage: UsageDelta | None = None
         finished: types.FinishReason | None = None
         blocked, began, calls = "", False, 0
+        responses: list[httpx2.Response] = []
+        _response.set(responses)
         try:
             chunks = await self._client.aio.models.generate_content_stream(
                 model=model, contents=_contents(messages), config=_config(messages, params)
@@ -130,6 +143,10 @@ class GeminiProvider(LLMProvider):
                             yield TextDelta(part.text)
         except _BROKEN as error:
             raise self._failure(error, model, began) from error
+        finally:
+            # The SDK's nested generators would close the connection when they are collected.
+            for response in responses:
+                await response.aclose()
         if usage is not None:
             yield usage
         if blocked:
