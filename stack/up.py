@@ -1,0 +1,118 @@
+"""`parley up`: runs the whole stack."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Collection
+from pathlib import Path
+
+from rich.markup import escape
+
+from protocol.errors import ConfigError
+from protocol.settings import load_settings
+from stack import keys, livekit_server, ports
+from stack.llm_choice import LLMChoice, choose_llm
+from stack.parts import NAMES, Plan, backend_url, livekit_url, make_plan
+from stack.settings import StackSettings
+from stack.supervisor import Supervisor
+from stack.terminal import Terminal
+
+FREE_SPACE_BYTES = 200_000_000
+"""Less than this leaves no room for the database and converted models."""
+
+
+def up(without: Collection[str] = ()) -> None:
+    """Starts the stack and runs until Ctrl-C or SIGTERM.
+
+    Raises:
+        ConfigError: Whatever keeps it from running; nothing is left running then.
+    """
+    unknown = sorted(set(without) - set(NAMES))
+    if unknown:
+        raise ConfigError(
+            "setting_invalid",
+            f"--without {unknown[0]}: there is no such part. There are: {', '.join(NAMES)}.",
+        )
+    terminal = Terminal()
+    settings = load_settings(StackSettings)
+    _require_space(Path.cwd(), livekit_server.cache_dir())
+    pair = keys.key_pair(settings)
+    if pair is None:
+        if settings.livekit_url is not None:
+            raise ConfigError(
+                "setting_missing",
+                "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set. Set those of the server at "
+                "LIVEKIT_URL, or unset LIVEKIT_URL to run a server of our own.",
+            )
+        file = Path(".env")
+        pair = keys.make_key_pair(file)
+        terminal.say(f"Made a LiveKit key pair; it is kept in {file}.")
+    livekit = None
+    if settings.livekit_url is None and "livekit" not in without:
+        livekit = _livekit(terminal)
+    choice = asyncio.run(choose_llm())
+    plan = make_plan(
+        settings,
+        pair,
+        livekit=livekit,
+        llm=choice.reference,
+        embedded_llm=choice.embedded,
+        without=without,
+    )
+    ports.require_free(plan.ports)
+    asyncio.run(_run(plan, settings, choice, terminal))
+
+
+def _livekit(terminal: Terminal) -> Path | None:
+    """Our LiveKit server's program; without one the rest of the stack still runs."""
+    found = livekit_server.find()
+    if found is not None:
+        return found
+    try:
+        with terminal.waiting("Building the LiveKit server: once, 1 to 3 minutes"):
+            return livekit_server.build(terminal.progress)
+    except ConfigError as error:
+        terminal.say(
+            f"[bold red]No LiveKit server:[/] {escape(error.message)}\n"
+            "Going on without rooms: the page and the HTTP and WebSocket doors work."
+        )
+        return None
+
+
+async def _run(plan: Plan, settings: StackSettings, choice: LLMChoice, terminal: Terminal) -> None:
+    supervisor = Supervisor(plan.parts, terminal)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, supervisor.stop)
+    await supervisor.run(lambda: _announce(plan, settings, choice, terminal))
+    terminal.say("Stopped.")
+
+
+def _announce(plan: Plan, settings: StackSettings, choice: LLMChoice, terminal: Terminal) -> None:
+    running = {part.name for part in plan.parts}
+    lines = ["", "[bold green]Parley is ready.[/]"]
+    if "backend" in running:
+        lines.append(f"  page   {backend_url(settings)}")
+    if "worker" in running:
+        lines.append(f"  room   any, at {livekit_url(settings)}; tokens: POST /api/token")
+        lines.append("  talk   parley call --text, or parley call --wav FILE, in a second terminal")
+    else:
+        lines.append("  room   none: no agent worker runs")
+    lines.append(f"  model  {escape(choice.reason)}")
+    if choice.advice:
+        lines.append(f"         {escape(choice.advice)}")
+    lines += ["  stop   Ctrl-C", ""]
+    terminal.say("\n".join(lines))
+
+
+def _require_space(*folders: Path) -> None:
+    for folder in folders:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if shutil.disk_usage(existing).free < FREE_SPACE_BYTES:
+            raise ConfigError(
+                "disk_full",
+                f"The disk of {existing} has less than {FREE_SPACE_BYTES // 1_000_000} MB left. "
+                "Free some space and start again.",
+            )
