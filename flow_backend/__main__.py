@@ -1,0 +1,34 @@
+"""`python -m flow_backend`: serves the backend on HOST and PORT."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from flow_backend.app import create_app
+from flow_backend.settings import BackendSettings
+from protocol.errors import ConfigError
+from protocol.settings import load_settings
+
+
+def main() -> int:
+    """Serves until a signal; gives the exit code."""
+    try:
+        settings = load_settings(BackendSettings)
+    except ConfigError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Routes of sessions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from flow_backend.engine.engine import Engine
+from flow_backend.engine.session import Session
+from protocol.turns import SessionOpened, SessionRequest, SessionState, TranscriptEntry
+
+router = APIRouter(prefix="/api/flows/{flow_id}", tags=["sessions"])
+
+Id = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~:@-]+$")]
+"""An id in a path: letters, digits and `._~:@-`."""
+
+
+def get_engine(request: Request) -> Engine:
+    """The app's engine."""
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+EngineDep = Annotated[Engine, Depends(get_engine)]
+
+
+@router.post("/sessions", status_code=201)
+async def open_session(flow_id: Id, body: SessionRequest, engine: EngineDep) -> SessionOpened:
+    """Opens a session; the client speaks the greeting, if there is one."""
+    session = engine.open(flow_id, variables=body.variables, metadata=body.metadata)
+    return SessionOpened(
+        session_id=session.id,
+        flow_version=session.plan.version,
+        greeting=engine.greet(session),
+    )
+
+
+@router.get("/sessions/{session_id}")
+async def get_session(flow_id: Id, session_id: Id, engine: EngineDep) -> SessionState:
+    """A session's state, variables and transcript."""
+    return _shown(flow_id, engine.session(flow_id, session_id))
+
+
+@router.delete("/sessions/{session_id}", status_code=204, response_class=Response)
+async def end_session(flow_id: Id, session_id: Id, engine: EngineDep) -> None:
+    """Ends a session and cancels its turn."""
+    engine.session(flow_id, session_id).end()
+
+
+def _shown(flow_id: str, session: Session) -> SessionState:
+    state = session.state
+    return SessionState(
+        session_id=session.id,
+        flow_id=flow_id,
+        flow_version=session.plan.version,
+        node_id=state.node_id,
+        ended=state.ended,
+        variables=state.variables,
+        metadata=session.metadata,
+        transcript=[
+            TranscriptEntry(
+                role=entry.role,
+                text=entry.text,
+                turn_id=entry.turn_id,
+                interrupted=entry.interrupted,
+                heard=entry.heard,
+            )
+            for entry in state.history
+        ],
+    )

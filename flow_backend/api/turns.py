@@ -1,0 +1,102 @@
+"""Routes of turns. Contract: docs/flow-protocol.md."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from flow_backend.api.event_stream import EventStream
+from flow_backend.api.sessions import EngineDep, Id
+from flow_backend.engine.turn import Turn
+from protocol.errors import FlowError
+from protocol.events import parse_event_id
+from protocol.turns import HeardReport, TurnRequest
+
+router = APIRouter(prefix="/api/flows/{flow_id}", tags=["turns"])
+
+SESSION = "/sessions/{session_id}"
+TURN = SESSION + "/turns/{turn_id}"
+TurnId = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")]
+
+
+@router.get("/stream/{session_id}", response_class=EventStream)
+async def stream(
+    flow_id: Id,
+    session_id: Id,
+    input: Annotated[str, Query(max_length=100_000)],
+    request: Request,
+    engine: EngineDep,
+    turn_id: TurnId = None,
+    speculative: bool = False,
+) -> Response:
+    """Runs a turn; an unknown session id makes a session."""
+    session = engine.session_or_new(flow_id, session_id)
+    return _stream(request, session.start_turn(input, turn_id, speculative=speculative))
+
+
+@router.post(SESSION + "/turns", response_class=EventStream)
+async def start_turn(
+    flow_id: Id, session_id: Id, body: TurnRequest, request: Request, engine: EngineDep
+) -> Response:
+    """Runs a turn in a session that was opened before."""
+    session = engine.session(flow_id, session_id)
+    turn = session.start_turn(body.input, body.turn_id, speculative=body.speculative)
+    return _stream(request, turn)
+
+
+@router.get(TURN + "/events", response_class=EventStream)
+async def resume(
+    flow_id: Id,
+    session_id: Id,
+    turn_id: Id,
+    request: Request,
+    engine: EngineDep,
+    after: Annotated[int | None, Query(ge=0)] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The turn's events after a given one, live if it still runs."""
+    if after is None:
+        after = _seq(last_event_id, turn_id) if last_event_id else 0
+    return _stream(request, engine.session(flow_id, session_id).turn(turn_id), after)
+
+
+@router.post(TURN + "/commit", status_code=204, response_class=Response)
+async def commit(flow_id: Id, session_id: Id, turn_id: Id, engine: EngineDep) -> None:
+    """The user's turn is over; may be repeated."""
+    session = engine.session(flow_id, session_id)
+    session.commit(session.turn(turn_id))
+
+
+@router.post(TURN + "/heard", status_code=204, response_class=Response)
+async def heard(
+    flow_id: Id, session_id: Id, turn_id: Id, body: HeardReport, engine: EngineDep
+) -> None:
+    """What the user really heard of a turn."""
+    session = engine.session(flow_id, session_id)
+    session.heard(session.turn(turn_id), body.text, interrupted=body.interrupted)
+
+
+@router.delete(TURN, status_code=204, response_class=Response)
+async def drop_turn(flow_id: Id, session_id: Id, turn_id: Id, engine: EngineDep) -> None:
+    """Discards a speculative turn, cancels a committed one; may be repeated."""
+    session = engine.session(flow_id, session_id)
+    session.drop(session.turn(turn_id))
+
+
+def _stream(request: Request, turn: Turn, after: int = 0) -> EventStream:
+    return EventStream(turn.stream, after=after, ping_s=request.app.state.settings.ping_s)
+
+
+def _seq(last_event_id: str, turn_id: str) -> int:
+    try:
+        named, seq = parse_event_id(last_event_id)
+    except ValueError as error:
+        raise FlowError("request_invalid", str(error), path="Last-Event-ID") from error
+    if named != turn_id:
+        raise FlowError(
+            "request_invalid",
+            f"Last-Event-ID is of turn {named!r}, the path names {turn_id!r}.",
+            path="Last-Event-ID",
+        )
+    return seq

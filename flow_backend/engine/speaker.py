@@ -1,0 +1,132 @@
+"""Lets a language model speak: its tokens leave as they come, its judgement of edges beside."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flow_backend.engine.prompt import build_prompt
+from flow_backend.llm.base import (
+    GenerationParams,
+    LLMProvider,
+    Message,
+    TextDelta,
+    Tool,
+    ToolCallDelta,
+)
+
+if TYPE_CHECKING:
+    from flow_backend.engine.context import NodeContext
+    from flow_backend.engine.plan import PlannedEdge
+    from flow_backend.engine.runner import Runner
+
+
+def _tool_name(edge: PlannedEdge) -> str:
+    """`edge_` and the edge's id, or `node_` and a global node's, in the letters tools may have."""
+    name = f"node_{edge.target}" if edge.is_global else f"edge_{edge.id}"
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
+
+
+class Speaker:
+    """The speaking calls of one turn."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def converse(
+        self, context: NodeContext, instructions: str, params: GenerationParams, llm: str | None
+    ) -> PlannedEdge | None:
+        """See `NodeContext.converse`.
+
+        A model with tools gets each judged edge as a tool of the one call. For one without, the
+        judgement runs beside the answer, whose first tokens wait for it.
+        """
+        runner = self._runner
+        provider = await runner.provider(llm)
+        messages = build_prompt(
+            instructions,
+            runner.prompt_history(),
+            context.input,
+            said=runner.turn.spoken,
+            summary=runner.draft.summary[0],
+            passages=runner.draft.passages,
+        )
+        runner.draft.passages = []
+        edges = runner.edges.judged(context) if context.resumed else ()
+        if not edges:
+            await self._answer(context, provider, messages, params)
+            return None
+        if provider.supports_tools:
+            by_name = {_tool_name(edge): edge for edge in edges}
+            tools = tuple(
+                Tool(
+                    name=name,
+                    description=f"Call this and say nothing when: {context.render(edge.condition)}",
+                    parameters={"type": "object", "properties": {}},
+                )
+                for name, edge in by_name.items()
+            )
+            called = await self._answer(context, provider, messages, replace(params, tools=tools))
+            return by_name.get(called or "")
+        return await self._judge_beside(context, provider, messages, params, edges)
+
+    async def _answer(
+        self,
+        context: NodeContext,
+        provider: LLMProvider,
+        messages: list[Message],
+        params: GenerationParams,
+        gate: asyncio.Future[PlannedEdge | None] | None = None,
+    ) -> str | None:
+        """Speaks what the model writes; gives the name of a tool that it called before speaking.
+
+        With a `gate`, tokens are held until its judgement is there.
+        """
+        runner = self._runner
+        runner.turn.mark("llm_request")
+        held: list[str] = []
+        spoke = False
+        async with aclosing(provider.stream(messages, params)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, TextDelta):
+                    if gate is not None and not gate.done():
+                        held.append(delta.text)
+                        continue
+                    if held:
+                        context.speak("".join(held))
+                        held.clear()
+                    context.speak(delta.text)
+                    spoke = True
+                elif isinstance(delta, ToolCallDelta):
+                    if not spoke:
+                        return delta.call.name
+                else:
+                    runner.count(delta)
+        if held and gate is not None and await gate is None:
+            context.speak("".join(held))
+        return None
+
+    async def _judge_beside(
+        self,
+        context: NodeContext,
+        provider: LLMProvider,
+        messages: list[Message],
+        params: GenerationParams,
+        edges: tuple[PlannedEdge, ...],
+    ) -> PlannedEdge | None:
+        async with asyncio.TaskGroup() as group:
+            judge = group.create_task(self._runner.edges.judge(context, edges, provider))
+            answer = group.create_task(
+                self._answer(context, provider, messages, params, gate=judge)
+            )
+            judge.add_done_callback(
+                lambda task: (
+                    answer.cancel()
+                    if not task.cancelled() and not task.exception() and task.result()
+                    else None
+                )
+            )
+        return judge.result()

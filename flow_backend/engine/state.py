@@ -1,0 +1,89 @@
+"""What a session remembers, and the overlay in which a turn changes it.
+
+A turn works on a `Draft`: reads fall through to the session's state, writes stay in the draft
+until the turn is committed and over. Dropping the draft therefore undoes the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message of the history."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    """For the assistant: what was generated until a heard report says what was heard."""
+    turn_id: str | None = None
+    interrupted: bool = False
+    heard: bool = False
+    """Settled by a heard report or by the next turn."""
+
+
+@dataclass(slots=True)
+class SessionState:
+    """Everything that a session carries from turn to turn; JSON through `as_dict`."""
+
+    node_id: str | None = None
+    """The node that waits for the user; None before the first turn."""
+    variables: dict[str, Any] = field(default_factory=dict)
+    history: list[Entry] = field(default_factory=list)
+    returns: list[str] = field(default_factory=list)
+    """Nodes to return to from global nodes, the innermost last."""
+    passages: list[str] = field(default_factory=list)
+    """What a knowledge node found for the next answer of the model."""
+    ended: bool = False
+    summary: str = ""
+    """Stands in prompts for the history's first `summarised` entries."""
+    summarised: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON object that `from_dict` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SessionState:
+        """Reads what `as_dict` wrote."""
+        fields = dict(data)
+        fields["history"] = [Entry(**entry) for entry in fields.get("history", [])]
+        return cls(**fields)
+
+
+class Draft:
+    """A turn's copy-on-write view of a session's state."""
+
+    def __init__(self, base: SessionState) -> None:
+        self._base = base
+        self.node_id = base.node_id
+        self.returns = list(base.returns)
+        self.passages = list(base.passages)
+        self.ended = base.ended
+        self.changed: dict[str, Any] = {}
+        """Variables set by this turn."""
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """All variables as this turn sees them; a fresh mapping, values are not to be mutated."""
+        return {**self._base.variables, **self.changed}
+
+    @property
+    def history(self) -> list[Entry]:
+        """The session's history before this turn; later heard reports show in it."""
+        return self._base.history
+
+    @property
+    def summary(self) -> tuple[str, int]:
+        """The summary of old turns and the number of entries that it stands for."""
+        return self._base.summary, self._base.summarised
+
+    def merge(self) -> None:
+        """Writes the turn's changes into the session's state."""
+        self._base.node_id = self.node_id
+        self._base.returns = self.returns
+        self._base.passages = self.passages
+        self._base.ended = self._base.ended or self.ended
+        self._base.variables.update(self.changed)

@@ -1,0 +1,109 @@
+"""The live journal of one turn: every event as the bytes of its SSE frame, read by any number.
+
+Readers hold an index, not a queue: a slow one costs an integer, and a reader that joins late or
+again starts where it likes. Frames are bounded by `max_bytes`; a turn that outgrows it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii
+
+from protocol.errors import FlowError
+from protocol.events import TERMINAL_TYPES, Event
+
+
+class TurnStream:
+    """Numbers, serialises and keeps a turn's events.
+
+    Strings are written as ASCII with escapes, so that no line splitter of any client finds a line
+    end (U+2028, U+0085) inside a frame.
+    """
+
+    def __init__(self, session_id: str, turn_id: str, *, max_bytes: int = 8_000_000) -> None:
+        self.frames: list[bytes] = []
+        """Frame `seq - 1` is event `seq`."""
+        self.closed = False
+        """A terminal event is in; nothing follows."""
+        self.readers = 0
+        self.on_idle: Callable[[], None] | None = None
+        """Called when the last reader leaves."""
+        self._session_id = session_id
+        self._turn_id = turn_id
+        self._size_bytes = 0
+        self._max_bytes = max_bytes
+        self._waiters: set[asyncio.Future[bool]] = set()
+        self._frame_head = f"id: {turn_id}:".encode()
+        ids = f'"turn_id":"{turn_id}","session_id":"{session_id}"'
+        self._token_middle = f',{ids},"content":'.encode()
+
+    def token(self, content: str, node_id: str, speak: bool) -> None:
+        """Adds a `token`: the hot path, written without a model object."""
+        seq = len(self.frames) + 1
+        self._append(
+            b'%b%d\ndata: {"type":"token","seq":%d%b%b,"node_id":%b,"speak":%b}\n\n'
+            % (
+                self._frame_head,
+                seq,
+                seq,
+                self._token_middle,
+                encode_basestring_ascii(content).encode(),
+                encode_basestring_ascii(node_id).encode(),
+                b"true" if speak else b"false",
+            )
+        )
+
+    def add(self, event: Event) -> None:
+        """Numbers an event and adds it; a terminal one closes the stream.
+
+        Raises:
+            RuntimeError: If the stream is closed: a programming error.
+        """
+        frame = self.frame(event)
+        self.closed = event.type in TERMINAL_TYPES
+        self._append(frame, closing=self.closed)
+
+    def frame(self, event: Event) -> bytes:
+        """The SSE frame that an event gets if it is added next."""
+        seq = len(self.frames) + 1
+        numbered = event.model_copy(
+            update={"seq": seq, "turn_id": self._turn_id, "session_id": self._session_id}
+        )
+        data = numbered.model_dump_json(ensure_ascii=True)
+        return b"%b%d\ndata: %b\n\n" % (self._frame_head, seq, data.encode())
+
+    def _append(self, frame: bytes, *, closing: bool = False) -> None:
+        if self.closed and not closing:
+            raise RuntimeError("the turn's stream is closed")
+        self._size_bytes += len(frame)
+        if self._size_bytes > self._max_bytes and not closing:
+            raise FlowError(
+                "node_failed",
+                f"The turn's events grew beyond {self._max_bytes} bytes; shorten what it says.",
+            )
+        self.frames.append(frame)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(True)
+        self._waiters.clear()
+
+    def wait(self) -> asyncio.Future[bool]:
+        """A future that becomes True with the next frame; the caller may settle it earlier."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        return waiter
+
+    def forget(self, waiter: asyncio.Future[bool]) -> None:
+        """Takes back a `wait`."""
+        self._waiters.discard(waiter)
+
+    def enter(self) -> None:
+        """A reader begins."""
+        self.readers += 1
+
+    def leave(self) -> None:
+        """A reader ends."""
+        self.readers -= 1
+        if self.readers == 0 and self.on_idle is not None:
+            self.on_idle()

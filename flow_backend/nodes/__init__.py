@@ -1,0 +1,1 @@
+"""The node types of flows: one file each, one line each in `catalogue.py`."""

@@ -1,0 +1,76 @@
+"""What a node type is to the engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from flow_backend.engine.context import NodeContext
+    from flow_backend.engine.plan import PlannedEdge
+
+
+class NodeData(BaseModel):
+    """Fields that every node's `data` may have; each type adds its own."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    label: str = ""
+    """For people and editors."""
+    allow_interruptions: bool | None = None
+    """Whether the user may interrupt what this node says; None: as the flow's default says."""
+    is_global: bool = Field(default=False, alias="global")
+    """It can be reached from wherever the flow waits for the user, and returns there."""
+    condition_type: Literal["llm", "expression", "event"] = "llm"
+    """How `condition` is judged, for a global node."""
+    condition: str = ""
+    """When a global node is reached."""
+
+
+DataT = TypeVar("DataT", bound=NodeData)
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Go on, along the edge given or the first whose condition holds."""
+
+    edge: PlannedEdge | None = None
+    event: str | None = None
+    """What happened, for `event` edges: `error`, `digits`, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The turn is over; the session waits here for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The session is over."""
+
+
+Outcome = Go | Wait | End
+
+
+class NodeType(ABC, Generic[DataT]):
+    """Behaviour of one node type: stateless, one instance for all flows."""
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    data_model: type[DataT]
+
+    def has_side_effects(self, data: DataT) -> bool:
+        """Whether the node may run only after the turn's commit."""
+        return False
+
+    @abstractmethod
+    async def run(self, data: DataT, context: NodeContext) -> Outcome:
+        """Does the node's work on entry."""
+
+    async def resume(self, data: DataT, context: NodeContext) -> Outcome:
+        """The node waited and the user has spoken: takes an edge, or does its work again."""
+        edge = await context.choose_edge()
+        return Go(edge=edge) if edge is not None else await self.run(data, context)
