@@ -1,0 +1,12 @@
+export { GaplessPlayer, playBase64Audio } from "./audio.js";
+export { type ChatHandlers, type ChatOptions, type ChatStream, streamChat } from "./chat.js";
+export { ParleyError } from "./errors.js";
+export type * from "./events.js";
+export { FlowClient, type FlowClientOptions, type SessionOpened } from "./flow.js";
+export { readEvents, type ServerSentEvent } from "./sse.js";
+export {
+  type Character,
+  type ServerMessage,
+  VoiceSocket,
+  type VoiceSocketHandlers,
+} from "./voice_socket.js";

@@ -1,0 +1,134 @@
+/** The `/ws` door: voice in the browser without LiveKit. */
+
+import { ParleyError } from "./errors.js";
+
+export interface Character {
+  id: string;
+  name: string;
+  voice?: string;
+  speed?: number;
+  instructions: string;
+}
+
+/** Messages from the server, JSON; `audio_chunk_meta` is followed by one binary frame. */
+export type ServerMessage =
+  | { type: "text_stream_start"; data: { message_id: string; character_name: string } }
+  | { type: "text_chunk"; data: { text: string; message_id: string } }
+  | { type: "text_stream_stop"; data: { message_id: string } }
+  | {
+      type: "audio_stream_start";
+      data: { message_id: string; character_name: string; sample_rate: number };
+    }
+  | {
+      type: "audio_chunk_meta";
+      data: {
+        message_id: string;
+        character_id: string;
+        sentence_index: number;
+        chunk_index: number;
+      };
+    }
+  | { type: "audio_complete"; data: { session_id: string; message_id: string } }
+  | { type: "stt_update"; data: { text: string } }
+  | { type: "stt_finished"; data: { text: string } }
+  | { type: "interrupted"; data: { message_id: string; heard_text: string } }
+  | { type: "error"; data: { code: string; message: string } };
+
+export interface VoiceSocketHandlers {
+  onOpen?: () => void;
+  onMessage?: (message: ServerMessage) => void;
+  /** PCM16 mono, little-endian, at the rate of the last `audio_stream_start`. */
+  onAudio?: (pcm: ArrayBuffer, meta: Extract<ServerMessage, { type: "audio_chunk_meta" }>["data"]) => void;
+  /** The connection is gone; `error` is set unless `close` was called. */
+  onClose?: (error: ParleyError | undefined) => void;
+}
+
+/** One connection. It does not reconnect: make a new one. */
+export class VoiceSocket {
+  private readonly socket: WebSocket;
+  private meta: Extract<ServerMessage, { type: "audio_chunk_meta" }>["data"] | undefined;
+  private closing = false;
+
+  constructor(
+    private readonly handlers: VoiceSocketHandlers,
+    url: string = defaultUrl(),
+  ) {
+    this.socket = new WebSocket(url);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => handlers.onOpen?.();
+    this.socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.receive(event.data);
+    this.socket.onclose = (event) => {
+      const error = this.closing
+        ? undefined
+        : new ParleyError(
+            event.code === 1006 ? "network" : `closed_${event.code}`,
+            event.reason || "The connection to the server is gone.",
+            undefined,
+            event.code !== 1008,
+          );
+      handlers.onClose?.(error);
+    };
+  }
+
+  private receive(data: string | ArrayBuffer): void {
+    if (typeof data !== "string") {
+      if (this.meta) this.handlers.onAudio?.(data, this.meta);
+      this.meta = undefined;
+      return;
+    }
+    const parsed = JSON.parse(data) as { type: string; data?: unknown } & Record<string, unknown>;
+    const { type, data: inner, ...flat } = parsed;
+    const message = { type, data: inner ?? flat } as ServerMessage;
+    if (message.type === "audio_chunk_meta") this.meta = message.data;
+    this.handlers.onMessage?.(message);
+  }
+
+  get open(): boolean {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  sendText(text: string): void {
+    this.send({ type: "user_message", data: { text } });
+  }
+
+  /** Announces microphone audio; binary frames may follow. */
+  startListening(sampleRate = 16_000): void {
+    this.send({ type: "start_listening", data: { sample_rate: sampleRate } });
+  }
+
+  stopListening(): void {
+    this.send({ type: "stop_listening" });
+  }
+
+  /** PCM16 mono, little-endian. Dropped, not queued, when the network cannot keep up. */
+  sendAudio(pcm: ArrayBuffer): void {
+    if (this.open && this.socket.bufferedAmount < 256 * 1024) this.socket.send(pcm);
+  }
+
+  setModel(settings: { model?: string; temperature?: number } & Record<string, unknown>): void {
+    this.send({ type: "model_settings", data: settings });
+  }
+
+  setCharacters(characters: Character[]): void {
+    this.send({ type: "set_characters", data: characters });
+  }
+
+  interrupt(): void {
+    this.send({ type: "interrupt" });
+  }
+
+  private send(message: unknown): void {
+    if (this.open) this.socket.send(JSON.stringify(message));
+  }
+
+  close(): void {
+    this.closing = true;
+    this.socket.close(1000);
+  }
+}
+
+function defaultUrl(): string {
+  const url = new URL("/ws", location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}
