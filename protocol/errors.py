@@ -194,3 +194,14 @@ def wire_for(code: str) -> Wire:
         if code in family.codes:
             return family.codes[code]
     return Wire(500)
+
+
+def error_for(code: str, message: str, *, retryable: bool | None = None) -> ParleyError:
+    """The error that another process reported by its code.
+
+    A code that this version does not know becomes `stream_malformed`, with the code named.
+    """
+    for family in FAMILIES:
+        if code in family.codes:
+            return family(code, message, retryable=retryable)
+    return StreamError("stream_malformed", f"Unknown error code {code!r}: {message}")
