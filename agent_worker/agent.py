@@ -1,0 +1,92 @@
+"""The worker: registers with the LiveKit server and takes the calls that it is given.
+
+Calls run in threads of this process and share its speech engines; docs/adr says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+from livekit.agents import AgentServer, JobContext
+from livekit.agents.job import JobExecutorType
+
+from agent_worker.call import Call
+from agent_worker.engines import SpeechEngines
+from agent_worker.flow_executor import tls_context
+from agent_worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+IDLE_THREADS = 2
+"""Threads that wait for a call, so that a caller need not."""
+
+
+def new_server(settings: WorkerSettings, engines: SpeechEngines) -> AgentServer:
+    """The worker, ready to run."""
+    server = AgentServer(
+        ws_url=settings.livekit_url,
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret.get_secret_value(),
+        host=settings.worker_host,
+        port=settings.worker_port,
+        job_executor_type=JobExecutorType.THREAD,
+        num_idle_processes=min(IDLE_THREADS, settings.max_calls),
+        # The load is the share of calls that are taken: a core's load says nothing about
+        # whether one more caller can be served in time.
+        load_fnc=lambda worker: len(worker.active_jobs) / settings.max_calls,
+        load_threshold=1.0,
+        drain_timeout=settings.drain_s,
+        job_memory_warn_mb=0,
+        log_level=settings.log_level,
+    )
+
+    async def take_call(ctx: JobContext) -> None:
+        await Call(ctx, settings, engines).start()
+
+    server.rtc_session(take_call, agent_name=settings.agent_name)
+    return server
+
+
+async def serve(settings: WorkerSettings, engines: SpeechEngines) -> None:
+    """Registers, and works until SIGTERM or SIGINT.
+
+    The first signal lets the calls end, for `drain_s` at most; a second one ends them.
+
+    Raises:
+        RuntimeError: LiveKit could not be reached, many times.
+    """
+    if settings.backend_url.startswith("https:"):
+        await asyncio.to_thread(tls_context)
+    server = new_server(settings, engines)
+    asked, again = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (again if asked.is_set() else asked).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(server.run())
+        waiting = tasks.create_task(asked.wait())
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not running.done():
+            await _drain(server, again)
+            await server.aclose()
+
+
+async def _drain(server: AgentServer, hurry: asyncio.Event) -> None:
+    """Takes no new calls and waits for the running ones, unless told to hurry."""
+    draining = asyncio.ensure_future(server.drain())
+    hurrying = asyncio.ensure_future(hurry.wait())
+    try:
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hurrying.cancel()
+        draining.cancel()
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            await draining

@@ -1,0 +1,256 @@
+"""One call: a participant in a room, LiveKit's session, and a conversation with a flow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import (
+    Agent,
+    AgentSession,
+    CloseEvent,
+    ConversationItemAddedEvent,
+    ErrorEvent,
+    JobContext,
+    ModelSettings,
+    UserTranscriptionTimeoutEvent,
+    llm,
+)
+from livekit.agents.voice import SpeechHandle
+from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
+
+from agent_worker.conversation import Conversation
+from agent_worker.engines import SpeechEngines
+from agent_worker.flow_executor import FlowExecutor
+from agent_worker.phrases import phrase_for
+from agent_worker.session import new_session, room_options
+from agent_worker.settings import WorkerSettings
+from plugins import flow_llm
+from plugins.flow_llm.llm import last_user_message
+from protocol.errors import ParleyError
+
+logger = logging.getLogger(__name__)
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+SpeechDone = Callable[[str, SpeechHandle], None]
+"""Called with the id of the user's message and the speech that answered it, or was to."""
+
+
+class FlowAgent(Agent):
+    """Answers by the flow, and tells which speech belongs to which turn."""
+
+    def __init__(self, on_speech_done: SpeechDone) -> None:
+        super().__init__(instructions="")
+        self._on_speech_done = on_speech_done
+
+    def llm_node(
+        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
+    ) -> Any:
+        """Asks the flow; when the speech is over, or was taken back, the turn is settled."""
+        message = last_user_message(chat_ctx)
+        # LiveKit runs a reply's nodes in a context that knows its speech, and has no public
+        # name for it; nothing else ties a speech that nobody heard to its turn.
+        handle = _SpeechHandleContextVar.get(None)
+        if message is not None and handle is not None:
+            turn_id = message.id
+            handle.add_done_callback(lambda speech: self._on_speech_done(turn_id, speech))
+        return Agent.default.llm_node(self, chat_ctx, tools, model_settings)
+
+
+class Call:
+    """Owns what belongs to one room. `start` wires it; `aclose` lets go of the backend.
+
+    Args:
+        ctx: The job of the room.
+        settings: The worker's.
+        engines: Speech, shared by all calls.
+    """
+
+    def __init__(self, ctx: JobContext, settings: WorkerSettings, engines: SpeechEngines) -> None:
+        self._ctx = ctx
+        self._settings = settings
+        self._engines = engines
+        self._session: AgentSession[None] | None = None
+        self._executor: FlowExecutor | None = None
+        self._conversation: Conversation | None = None
+        self._apology: SpeechHandle | None = None
+        self._hanging_up = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Joins the room, waits for a participant and begins to listen; then returns."""
+        await self._ctx.connect()
+        try:
+            participant = await self._ctx.wait_for_participant()
+        except RuntimeError:
+            # The room was closed before anybody came.
+            self._ctx.shutdown("nobody came")
+            return
+        self._ctx.add_shutdown_callback(self.aclose)
+        if self._settings.brain == "openai":
+            await self._start_direct(participant)
+        else:
+            await self._start_flow(participant)
+
+    async def aclose(self) -> None:
+        """Settles what is open at the backend and closes the connections."""
+        if self._conversation is not None:
+            await self._conversation.aclose()
+        if self._executor is not None:
+            await self._executor.aclose()
+
+    async def _start_flow(self, participant: rtc.RemoteParticipant) -> None:
+        flow_id = chosen_flow(self._ctx, participant) or self._settings.flow_id
+        self._executor = FlowExecutor(
+            flow_id,
+            backend_url=self._settings.backend_url,
+            metadata={"room": self._ctx.room.name, "participant": participant.identity},
+        )
+        self._conversation = Conversation(self._executor)
+        model = flow_llm.LLM(self._conversation, flow_id=flow_id)
+        greeting, _ = await asyncio.gather(
+            self._greeting(self._executor),
+            self._start_session(model, FlowAgent(self._on_speech_done), participant),
+        )
+        self._say(greeting, add_to_chat_ctx=True)
+
+    async def _greeting(self, executor: FlowExecutor) -> str:
+        """Opens the session; gives the flow's first words, or those that tell what is wrong."""
+        try:
+            return (await executor.open_session()).greeting or ""
+        except ParleyError as error:
+            # The next turn tries again.
+            logger.warning("No session of flow %s: %s", executor.flow_id, error.code)
+            return phrase_for(error.code, self._settings)
+
+    async def _start_direct(self, participant: rtc.RemoteParticipant) -> None:
+        from livekit.plugins import openai
+
+        settings = self._settings
+        key = settings.openai_api_key
+        model = openai.LLM(
+            model=settings.openai_model,
+            # A local endpoint takes any key, and the client insists on one.
+            api_key=key.get_secret_value() if key is not None else "none",
+            base_url=settings.openai_base_url or OPENAI_URL,
+        )
+        agent = Agent(instructions=settings.agent_instructions)
+        await self._start_session(model, agent, participant)
+        self._say(settings.agent_greeting, add_to_chat_ctx=True)
+
+    async def _start_session(
+        self, model: llm.LLM[Any], agent: Agent, participant: rtc.RemoteParticipant
+    ) -> None:
+        self._session = session = new_session(self._settings, self._engines, model)
+        session.on("conversation_item_added", self._on_item)
+        session.on("error", self._on_error)
+        session.on("user_transcription_timeout", self._on_unintelligible)
+        session.on("close", self._on_close)
+        await session.start(
+            agent,
+            room=self._ctx.room,
+            room_options=room_options(participant.identity),
+            # Otherwise every participant who can send data hears the session's events and may
+            # steer it.
+            session_host=False,
+            record=False,
+        )
+
+    def _say(self, text: str, *, add_to_chat_ctx: bool = False) -> SpeechHandle | None:
+        if not text or self._session is None or self._hanging_up:
+            return None
+        try:
+            return self._session.say(text, add_to_chat_ctx=add_to_chat_ctx)
+        except RuntimeError:
+            # The caller left meanwhile, and the session is closed.
+            return None
+
+    def _apologise(self, phrase: str) -> None:
+        if self._apology is None or self._apology.done():
+            self._apology = self._say(phrase)
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        item = event.item
+        if (
+            self._conversation is not None
+            and isinstance(item, llm.ChatMessage)
+            and item.role == "user"
+        ):
+            self._conversation.commit(item.id)
+
+    def _on_speech_done(self, turn_id: str, speech: SpeechHandle) -> None:
+        assert self._conversation is not None
+        answers = [item for item in speech.chat_items if isinstance(item, llm.ChatMessage)]
+        cut = speech.interrupted or speech.exception() is not None
+        self._conversation.heard(
+            turn_id,
+            "".join(answer.text_content or "" for answer in answers),
+            interrupted=cut or any(answer.interrupted for answer in answers),
+        )
+        if self._conversation.ended_by == turn_id and not self._hanging_up:
+            self._hanging_up = True
+            self._own(self._hang_up())
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        error = event.error
+        if getattr(error, "recoverable", True):
+            return
+        body = getattr(getattr(error, "error", None), "body", None)
+        code = body.get("code", "") if isinstance(body, dict) else ""
+        logger.warning("The %s failed: %s", error.type, code or type(error.error).__name__)
+        if error.type == "llm_error":
+            if code == "session_ended" and not self._hanging_up:
+                self._hanging_up = True
+                self._own(self._hang_up())
+                return
+            direct = self._settings.brain == "openai"
+            self._apologise(
+                self._settings.phrase_unreachable if direct else phrase_for(code, self._settings)
+            )
+        elif error.type == "stt_error":
+            self._apologise(self._settings.phrase_repeat)
+
+    def _on_unintelligible(self, event: UserTranscriptionTimeoutEvent) -> None:
+        if event.speech_duration >= self._settings.repeat_after_s:
+            self._apologise(self._settings.phrase_repeat)
+
+    def _on_close(self, event: CloseEvent) -> None:
+        self._ctx.shutdown(event.reason.value)
+
+    async def _hang_up(self) -> None:
+        """Lets what is being said end, then closes or leaves the room."""
+        assert self._session is not None
+        await self._session.drain()
+        if self._settings.hang_up == "delete_room":
+            await self._ctx.delete_room()
+        self._ctx.shutdown("the flow has ended")
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def chosen_flow(ctx: JobContext, participant: rtc.RemoteParticipant) -> str | None:
+    """The flow that the dispatch, the participant or the room asks for, in this order."""
+    sources = (
+        _flow_in(ctx.job.metadata),
+        participant.attributes.get("flow_id"),
+        _flow_in(participant.metadata),
+        _flow_in(ctx.job.room.metadata),
+    )
+    return next((flow_id for flow_id in sources if flow_id), None)
+
+
+def _flow_in(metadata: str) -> str | None:
+    """`flow_id` of metadata that is a JSON object; other metadata is somebody else's."""
+    try:
+        flow_id = json.loads(metadata)["flow_id"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return flow_id if isinstance(flow_id, str) else None

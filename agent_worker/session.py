@@ -1,0 +1,85 @@
+"""LiveKit's session as we use it: everything local, and every choice made on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livekit.agents import AgentSession, inference, llm, room_io
+from livekit.agents.types import APIConnectOptions
+from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.turn import TurnHandlingOptions
+
+from agent_worker.engines import SpeechEngines
+from agent_worker.settings import WorkerSettings
+
+MAX_FAILURES = 20
+"""Failures of one kind in a row after which LiveKit closes the session. Every failed answer is
+apologised for, and the phrase that is spoken sets the count back, so that this many means that
+nobody hears anything."""
+TRANSCRIPT_WAIT_S = 2.0
+"""Speech without any words by then counts as not understood."""
+
+
+def new_session(
+    settings: WorkerSettings, engines: SpeechEngines, model: llm.LLM[Any]
+) -> AgentSession[None]:
+    """A session with the shared speech engines and this model."""
+    return AgentSession(
+        stt=engines.stt(),
+        vad=inference.VAD(min_silence_duration=settings.vad_silence_s),
+        llm=model,
+        tts=engines.tts(),
+        turn_handling=turn_handling(settings),
+        # The words as they are played, so that the text of an interrupted answer is what was
+        # heard.
+        use_tts_aligned_transcript=True,
+        # LiveKit's filters hold the last terminator back until the next token; the voice cleans
+        # the text itself.
+        tts_text_transforms=None,
+        aec_warmup_duration=settings.echo_warmup_s or None,
+        user_away_timeout=None,
+        transcription_timeout=TRANSCRIPT_WAIT_S,
+        conn_options=SessionConnectOptions(
+            llm_conn_options=APIConnectOptions(max_retry=0, timeout=60.0),
+            max_unrecoverable_errors=MAX_FAILURES,
+        ),
+    )
+
+
+def turn_handling(settings: WorkerSettings) -> TurnHandlingOptions:
+    """Who speaks when. Versions and modes are pinned: the defaults may call a cloud service."""
+    return {
+        "turn_detection": inference.TurnDetector(version="v1-mini"),
+        "endpointing": {
+            "mode": settings.endpointing,
+            "min_delay": settings.endpointing_min_s,
+            "max_delay": settings.endpointing_max_s,
+        },
+        "interruption": {
+            "enabled": True,
+            "mode": "vad",
+            "min_duration": settings.interruption_min_s,
+            "resume_false_interruption": settings.resume_after_s > 0,
+            "false_interruption_timeout": settings.resume_after_s or None,
+        },
+        "preemptive_generation": {
+            "enabled": settings.preemptive,
+            "preemptive_tts": settings.preemptive,
+            "max_speech_duration": 60.0,
+            "max_retries": 5,
+        },
+    }
+
+
+def room_options(identity: str) -> room_io.RoomOptions:
+    """Listens to one participant; audio and transcripts are published to the room."""
+    return room_io.RoomOptions(
+        participant_identity=identity,
+        # The rate at which speech is decoded and detected; short frames come sooner.
+        audio_input=room_io.AudioInputOptions(sample_rate=16_000, frame_size_ms=20),
+        audio_output=True,
+        text_input=True,
+        text_output=True,
+        video_input=False,
+        close_on_disconnect=True,
+    )

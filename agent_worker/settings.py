@@ -1,0 +1,147 @@
+"""Settings of the agent worker."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from protocol.settings import EnvSettings
+
+
+class WorkerSettings(EnvSettings):
+    """What the worker reads."""
+
+    livekit_url: str = Field(
+        default="ws://127.0.0.1:7880",
+        pattern=r"^(ws|wss|http|https)://.+",
+        description="LiveKit server.",
+    )
+    livekit_api_key: str = Field(min_length=1, description="API key of the LiveKit server.")
+    livekit_api_secret: SecretStr = Field(min_length=1, description="Its secret.")
+    agent_name: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description=(
+            "With a name, the agent joins only rooms that ask for it (explicit dispatch); without "
+            "one, every new room."
+        ),
+    )
+    backend_url: str = Field(
+        default="http://127.0.0.1:8000",
+        pattern=r"^https?://.+",
+        description="Root of the flow backend.",
+    )
+    flow_id: str = Field(
+        default="default",
+        min_length=1,
+        max_length=200,
+        description="Flow of rooms that choose none (participant or room metadata: `flow_id`).",
+    )
+    worker_host: str = Field(
+        default="127.0.0.1", description="Address of the worker's health page."
+    )
+    worker_port: int = Field(
+        default=8081, ge=0, le=65535, description="Port of the worker's health page; 0: any."
+    )
+    max_calls: int = Field(
+        default=4, ge=1, le=1000, description="Calls at once; further rooms go to other workers."
+    )
+    drain_s: int = Field(
+        default=60, ge=1, le=86400, description="How long calls may go on after a stop was asked."
+    )
+
+    brain: Literal["flow", "openai"] = Field(
+        default="flow",
+        description="Who answers: the flow backend, or an OpenAI-compatible endpoint directly.",
+    )
+    openai_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://.+",
+        description="The endpoint for BRAIN=openai; OpenAI's own by default.",
+    )
+    openai_api_key: SecretStr | None = Field(default=None, description="Its key.")
+    openai_model: str = Field(
+        default="gpt-4.1-mini", min_length=1, description="Its model, for BRAIN=openai."
+    )
+    agent_instructions: str = Field(
+        default=(
+            "You are a friendly voice assistant. Answer in one to three short sentences of plain "
+            "spoken English, with no lists, markdown or emoji."
+        ),
+        description="System prompt for BRAIN=openai; flows have their own.",
+    )
+    agent_greeting: str = Field(
+        default="", description="First words for BRAIN=openai; flows have their own."
+    )
+
+    vad_silence_s: float = Field(
+        default=0.25, ge=0.05, le=2, description="Silence that counts as a pause."
+    )
+    endpointing: Literal["fixed", "dynamic"] = Field(
+        default="fixed",
+        description="Whether the delay before an answer adapts to the caller's pauses.",
+    )
+    endpointing_min_s: float = Field(
+        default=0.3, ge=0, le=5, description="From the end of speech to the answer, at least."
+    )
+    endpointing_max_s: float = Field(
+        default=2.5,
+        ge=0,
+        le=30,
+        description="The same where the end-of-turn model thinks that more is to come.",
+    )
+    interruption_min_s: float = Field(
+        default=0.4, ge=0, le=5, description="Speech that stops the agent, at least so long."
+    )
+    resume_after_s: float = Field(
+        default=1.5,
+        ge=0,
+        le=10,
+        description="A stopped answer goes on after so much silence without words; 0: never.",
+    )
+    echo_warmup_s: float = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="No interruption in so many first seconds, for clients whose echo is heard.",
+    )
+    preemptive: bool = Field(
+        default=True, description="Begin the answer while the end of the turn is being judged."
+    )
+    hang_up: Literal["delete_room", "leave"] = Field(
+        default="delete_room",
+        description="What the agent does when its flow has ended: closes the room, or leaves it.",
+    )
+
+    phrase_failed: str = Field(
+        default="Sorry, I could not finish that. Please ask me again.",
+        description="Said when an answer fails. Empty: silence.",
+    )
+    phrase_unreachable: str = Field(
+        default="Sorry, I cannot think right now. Please try again in a moment.",
+        description="Said when the backend or the model cannot be reached. Empty: silence.",
+    )
+    phrase_no_flow: str = Field(
+        default="Sorry, this line has not been set up yet.",
+        description="Said when the flow does not exist. Empty: silence.",
+    )
+    phrase_repeat: str = Field(
+        default="Sorry, I did not catch that.",
+        description="Said when speech could not be understood. Empty: silence.",
+    )
+    repeat_after_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=30,
+        description="Shorter sounds that hold no words are passed over in silence.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severity that is logged."
+    )
+
+    @model_validator(mode="after")
+    def _delays_in_order(self) -> Self:
+        if self.endpointing_max_s < self.endpointing_min_s:
+            raise ValueError("ENDPOINTING_MAX_S must not be less than ENDPOINTING_MIN_S")
+        return self

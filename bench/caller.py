@@ -1,0 +1,213 @@
+"""A participant for measurements: speaks recordings into a room and notes what comes back, when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+from livekit import api, rtc
+
+MIC_RATE_HZ = 16_000
+HEARD_RATE_HZ = 24_000
+FRAME_S = 0.02
+AUDIBLE = 0.01
+"""Amplitude, of full scale, from which a sample counts as heard: -40 dB."""
+
+Audio = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame of the agent's voice."""
+
+    at_s: float
+    """When its first sample could be played, on the clock of `time.perf_counter`."""
+    samples: Audio
+    """float32 [n] at `HEARD_RATE_HZ`."""
+
+
+class Caller:
+    """Joined to a room while `join` is open. The microphone is open all the time.
+
+    Attributes:
+        heard: The agent's voice so far, silence included.
+        transcripts: Texts of finished transcript segments, as `(identity, text)`.
+    """
+
+    def __init__(self, room: rtc.Room) -> None:
+        self.room = room
+        self.heard: list[Heard] = []
+        self.transcripts: list[tuple[str, str]] = []
+        self.agent_left = asyncio.Event()
+        self._source = rtc.AudioSource(MIC_RATE_HZ, 1, queue_size_ms=1000)
+        self._speech: asyncio.Queue[tuple[Audio, asyncio.Future[float]]] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self._hearing = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def join(
+        cls,
+        url: str,
+        key: str,
+        secret: str,
+        room_name: str,
+        *,
+        agent_name: str = "",
+        attributes: dict[str, str] | None = None,
+        identity: str = "caller",
+    ) -> AsyncIterator[Caller]:
+        """Joins, with a token of its own making, and opens the microphone.
+
+        Args:
+            url: LiveKit's.
+            key: LiveKit's API key.
+            secret: Its secret.
+            room_name: Made on the way.
+            agent_name: Asks for this agent by explicit dispatch; empty: whichever comes.
+            attributes: Attributes of the participant.
+            identity: Name of the participant in the room.
+        """
+        token = (
+            api.AccessToken(key, secret)
+            .with_identity(identity)
+            .with_attributes(attributes or {})
+            .with_grants(api.VideoGrants(room_join=True, room=room_name))
+            .with_ttl(timedelta(minutes=30))
+        )
+        if agent_name:
+            token = token.with_room_config(
+                api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=agent_name)])
+            )
+        caller = cls(rtc.Room())
+        caller.room.on("track_subscribed", caller._on_track)
+        caller.room.on("participant_disconnected", lambda _: caller.agent_left.set())
+        caller.room.on("disconnected", lambda _: caller.agent_left.set())
+        caller.room.register_text_stream_handler("lk.transcription", caller._on_text)
+        await caller.room.connect(url, token.to_jwt())
+        try:
+            track = rtc.LocalAudioTrack.create_audio_track("microphone", caller._source)
+            await caller.room.local_participant.publish_track(
+                track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+            )
+            caller._own(caller._run_microphone())
+            yield caller
+        finally:
+            for task in list(caller._tasks):
+                task.cancel()
+            await asyncio.gather(*caller._tasks, return_exceptions=True)
+            await caller.room.disconnect()
+
+    async def speak(self, speech: Audio) -> float:
+        """Says a recording; gives the time at which its last sample left the microphone.
+
+        Args:
+            speech: float32 [n] at `MIC_RATE_HZ`; silence at its end would count as speech.
+        """
+        spoken: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        await self._speech.put((speech, spoken))
+        return await spoken
+
+    async def until_connected(self) -> None:
+        """Waits until the agent's voice is subscribed to."""
+        await self._hearing.wait()
+
+    async def first_audible_after(self, at_s: float) -> float:
+        """Waits for the first sample, later than `at_s`, that can be heard; gives its time."""
+        index = 0
+        while True:
+            while index < len(self.heard):
+                frame = self.heard[index]
+                index += 1
+                audible = np.flatnonzero(np.abs(frame.samples) >= AUDIBLE)
+                times = frame.at_s + audible / HEARD_RATE_HZ
+                later = times[times > at_s]
+                if later.size:
+                    return float(later[0])
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def until_silent(self, for_s: float) -> float:
+        """Waits until nothing was heard for so long; gives the time of the last audible sample."""
+        started = time.perf_counter()
+        while True:
+            last = self.last_audible() or started
+            now = time.perf_counter()
+            if now - max(last, started - for_s) >= for_s:
+                return last
+            await asyncio.sleep(0.02)
+
+    def last_audible(self) -> float | None:
+        """Time of the last sample so far that can be heard."""
+        for frame in reversed(self.heard):
+            audible = np.flatnonzero(np.abs(frame.samples) >= AUDIBLE)
+            if audible.size:
+                return float(frame.at_s + audible[-1] / HEARD_RATE_HZ)
+        return None
+
+    def recording(self, since_s: float = 0.0) -> Audio:
+        """What was heard from a time on: float32 [n] at `HEARD_RATE_HZ`."""
+        frames = [frame.samples for frame in self.heard if frame.at_s >= since_s]
+        return np.concatenate(frames) if frames else np.zeros(0, dtype=np.float32)
+
+    def _own(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_microphone(self) -> None:
+        """Feeds the source in real time, so that its queue stays short."""
+        frame_samples = int(MIC_RATE_HZ * FRAME_S)
+        rest = np.zeros(0, dtype=np.float32)
+        spoken: asyncio.Future[float] | None = None
+        next_s = time.perf_counter()
+        while True:
+            if spoken is None and not self._speech.empty():
+                rest, spoken = self._speech.get_nowait()
+            frame = np.zeros(frame_samples, dtype=np.float32)
+            piece, rest = rest[:frame_samples], rest[frame_samples:]
+            frame[: len(piece)] = piece
+            data = (np.clip(frame, -1, 1) * 32767).astype(np.int16).tobytes()
+            queued_s = self._source.queued_duration
+            await self._source.capture_frame(rtc.AudioFrame(data, MIC_RATE_HZ, 1, frame_samples))
+            if spoken is not None and not rest.size:
+                # What is waiting in the source's queue has not been said yet.
+                spoken.set_result(time.perf_counter() + queued_s + len(piece) / MIC_RATE_HZ)
+                spoken = None
+            next_s += FRAME_S
+            await asyncio.sleep(max(0.0, next_s - time.perf_counter()))
+
+    def _on_track(
+        self, track: rtc.Track, _: rtc.RemoteTrackPublication, __: rtc.RemoteParticipant
+    ) -> None:
+        if track.kind == rtc.TrackKind.KIND_AUDIO:
+            self._own(self._hear(track))
+
+    async def _hear(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(track, sample_rate=HEARD_RATE_HZ, num_channels=1, frame_size_ms=20)
+        self._hearing.set()
+        try:
+            async for event in stream:
+                samples = np.frombuffer(event.frame.data, dtype=np.int16)
+                self.heard.append(
+                    Heard(time.perf_counter(), samples.astype(np.float32) / np.float32(32768))
+                )
+                self._changed.set()
+        finally:
+            await stream.aclose()
+
+    def _on_text(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        async def read() -> None:
+            text = await reader.read_all()
+            final = (reader.info.attributes or {}).get("lk.transcription_final") != "false"
+            if final:
+                self.transcripts.append((identity, text))
+
+        self._own(read())
