@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flow_backend.llm.registry import choose
+from flow_backend.llm.settings import LLMSettings
+from protocol.settings import load_settings
+
 
 @dataclass(frozen=True, slots=True)
 class LLMChoice:
@@ -15,11 +19,8 @@ class LLMChoice:
     """Which one speaks and why, for people."""
     advice: str = ""
     """How to get a better one."""
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the embedded model is one of those that may be asked."""
-        return any(part.strip().split("/")[0] == "local" for part in self.reference.split(","))
+    embedded: bool = False
+    """Whether the embedded model may be asked, and so must be served."""
 
 
 async def choose_llm() -> LLMChoice:
@@ -28,4 +29,12 @@ async def choose_llm() -> LLMChoice:
     Raises:
         ConfigError: `setting_invalid`, for a wrong setting of a language model.
     """
-    return LLMChoice("local", "the small embedded model speaks")
+    settings = load_settings(LLMSettings)
+    reference, reason, advice = settings.llm.strip(), f"{settings.llm.strip()}: LLM is set", ""
+    if reference == "auto":
+        choice = await choose(settings)
+        reference, advice = choice.reference, choice.advice
+        reason = f"{choice.reference}: {choice.reason}"
+    names = [part.strip().partition("/")[0] for part in reference.split(",")]
+    served_elsewhere = "local_llm_url" in settings.model_fields_set
+    return LLMChoice(reference, reason, advice, "local" in names and not served_elsewhere)

@@ -17,6 +17,9 @@ from stack.supervisor import Part
 NAMES = ("livekit", "llm", "backend", "worker")
 """In the order of starting; also what `--without` takes."""
 
+DRAIN_S = 3
+"""How long calls go on after a Ctrl-C; a worker that runs alone has the setting DRAIN_S."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -59,6 +62,7 @@ def make_plan(
         "LIVEKIT_URL": livekit_url(settings),
         "LIVEKIT_API_KEY": pair.key,
         "LIVEKIT_API_SECRET": pair.secret,
+        "BACKEND_URL": backend_url(settings),
     }
     if livekit is not None:
         add(
@@ -111,11 +115,11 @@ def make_plan(
                 env={
                     **shared,
                     **local_llm,
-                    "BACKEND_URL": backend_url(settings),
                     "WORKER_PORT": str(settings.worker_port),
+                    "DRAIN_S": str(DRAIN_S),
                 },
                 ready_within_s=180,
-                stop_within_s=20,
+                stop_within_s=DRAIN_S + 15,
             ),
             Port(settings.worker_port, "the worker's health page", "WORKER_PORT"),
         )
