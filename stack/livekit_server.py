@@ -192,3 +192,22 @@ def _run(command: list[str], environment: dict[str, str], what: str, progress: P
         f"Stopped {what}: {last[:300]}. Put a livekit-server on PATH, or name a running server in "
         "LIVEKIT_URL.",
     )
+
+
+def main() -> int:
+    """Entry of `python -m stack.livekit_server`: finds or builds it and says where it is."""
+    from stack.terminal import Terminal
+
+    terminal = Terminal()
+    try:
+        with terminal.waiting("Looking for the LiveKit server; building it takes 1 to 3 minutes"):
+            path = find_or_build(terminal.progress)
+    except ConfigError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    terminal.say(f"LiveKit server: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
