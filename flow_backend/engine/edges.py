@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from flow_backend.engine.prompt import entry_text
-from flow_backend.flows.expressions import evaluate
+from flow_backend.flows.expressions import holds
 from flow_backend.llm.base import GenerationParams, LLMProvider, Message, TextDelta, UsageDelta
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class EdgeChooser:
             if edge.condition_type == "event":
                 if happened is not None and edge.condition == happened:
                     return edge
-            elif evaluate(edge.condition, values) is True:
+            elif holds(edge.condition, values):
                 return edge
         return None
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 from flow_backend.engine.plan import Plan
 from flow_backend.engine.session import Session
 from flow_backend.flows.templates import render
+from flow_backend.flows.variables import coerce
 from flow_backend.llm.base import LLMProvider
 from flow_backend.nodes.start import StartData
 from protocol.errors import FlowError
@@ -60,7 +61,8 @@ class Engine:
         """Makes a session.
 
         Raises:
-            FlowError: `flow_not_found`; `request_invalid` for a required variable that is missing.
+            FlowError: `flow_not_found`; `request_invalid` for a required variable that is missing
+                or a value of the wrong type.
         """
         plan = self._plans.get(flow_id)
         if plan is None:
@@ -75,7 +77,13 @@ class Engine:
                 raise FlowError(
                     "request_invalid", f"Variable {name!r} is required.", path=f"variables.{name}"
                 )
-            session.state.variables.setdefault(name, declared.default)
+            session.state.variables.setdefault(name, coerce(declared.default, declared.type))
+            try:
+                given[name] = coerce(given.get(name, session.state.variables[name]), declared.type)
+            except ValueError as error:
+                raise FlowError(
+                    "request_invalid", f"Variable {name!r}: {error}.", path=f"variables.{name}"
+                ) from error
         session.state.variables.update(given)
         self._sessions[flow_id, session.id] = session
         return session

@@ -6,9 +6,26 @@ stays a plain mapping here; each node type checks its own.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class Mark(Enum):
+    """What the text of a field is, so that validation can parse it."""
+
+    TEMPLATE = "template"
+    EXPRESSION = "expression"
+
+
+Template = Annotated[str, Mark.TEMPLATE, Field(json_schema_extra={"format": "liquid"})]
+"""Text with `{{ name }}`; for node data too, also inside lists and mappings."""
+Expression = Annotated[str, Mark.EXPRESSION, Field(json_schema_extra={"format": "cel"})]
+"""A CEL expression."""
+
+PROVIDED = frozenset({"input"})
+"""Names that templates and expressions see beside the session's variables."""
 
 ConditionType = Literal["always", "expression", "llm", "event"]
 
@@ -16,7 +33,7 @@ ConditionType = Literal["always", "expression", "llm", "event"]
 class Part(BaseModel):
     """Base of every part of a document."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class Position(Part):
@@ -53,11 +70,11 @@ class EdgeData(Part):
     condition_type: ConditionType = "always"
     """`always` edges are tried after all others: one that stands beside conditions is the else."""
     condition: str = ""
-    """CEL for `expression`, plain words for `llm`, an event's name for `event`."""
+    """CEL for `expression`, a template in plain words for `llm`, an event's name for `event`."""
     priority: int = 0
     """Lower goes first; equal ones go in the document's order."""
-    transition_speech: str = ""
-    """A template, spoken when the edge is taken."""
+    transition_speech: Template = ""
+    """Spoken when the edge is taken."""
 
 
 class Edge(Part):
@@ -70,7 +87,7 @@ class Edge(Part):
     source_handle: str | None = Field(default=None, alias="sourceHandle")
     target_handle: str | None = Field(default=None, alias="targetHandle")
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class Flow(Part):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
 from flow_backend.flows.document import Flow
-from protocol.errors import ConfigError
+from flow_backend.flows.loading import load_file
+from flow_backend.flows.validation import parse_flow
+from protocol.errors import ConfigError, FlowError
 
 BUILTIN = Path(__file__).parent / "builtin"
 """Flows that ship with us."""
@@ -19,7 +18,7 @@ def load_folder(folder: Path) -> list[Flow]:
 
     Raises:
         ConfigError: `setting_invalid` for a missing folder; `start_failed` for a file that is no
-            flow, with its name.
+            flow, with its name and every problem.
     """
     if not folder.is_dir():
         raise ConfigError("setting_invalid", f"FLOWS_DIR: {folder} is no folder.")
@@ -28,7 +27,7 @@ def load_folder(folder: Path) -> list[Flow]:
         if path.suffix not in {".yaml", ".yml", ".json"}:
             continue
         try:
-            flows.append(Flow.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))))
-        except (ValidationError, yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-            raise ConfigError("start_failed", f"{path} is no valid flow: {error}") from error
+            flows.append(parse_flow(load_file(path)))
+        except FlowError as error:
+            raise ConfigError("start_failed", error.message) from error
     return flows

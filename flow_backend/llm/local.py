@@ -23,9 +23,19 @@ MAX_MESSAGES = 5
 class LocalProvider(OpenAIProvider):
     """Shortens requests to a model that is known to be very small."""
 
+    @property
+    def small(self) -> bool:
+        """Whether the model is one of those that need short requests."""
+        return self.model.lower().startswith(SMALL_MODELS)
+
+    @property
+    def supports_tools(self) -> bool:  # type: ignore[override]  # depends on the model
+        """A very small model cannot use them."""
+        return not self.small
+
     def request_body(self, messages: list[Message], params: GenerationParams) -> dict[str, Any]:
         """See the base class."""
-        if not self.model.lower().startswith(SMALL_MODELS):
+        if not self.small:
             return super().request_body(messages, params)
         body = super().request_body(gist(messages), params)
         body["temperature"] = min(params.temperature or 0.0, MAX_TEMPERATURE)

@@ -53,6 +53,9 @@ class Reply(BaseModel):
     data: Any = Field(default=None, alias="json")
     """Given as JSON text."""
     calls: list[ToolUse] = Field(default_factory=list)
+    edge: str | None = None
+    """Takes the edge whose condition this regular expression is found in, whether edges are
+    offered as tools or asked for by number."""
     first_delay_s: float = Field(default=0.0, ge=0)
     """Before the first piece."""
     delay_s: float = Field(default=0.0, ge=0)
@@ -60,7 +63,7 @@ class Reply(BaseModel):
     error: str | None = None
     """A code of `ProviderError`, raised after what `say` gives."""
 
-    @field_validator("user")
+    @field_validator("user", "edge")
     @classmethod
     def _is_pattern(cls, value: str | None) -> str | None:
         if value is not None:
@@ -79,8 +82,8 @@ class Reply(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> Reply:
-        if self.say is None and self.data is None and not self.calls and self.error is None:
-            raise ValueError("expected say, json, calls or error")
+        if not (self.calls or self.edge or self.error) and self.say is None and self.data is None:
+            raise ValueError("expected say, json, calls, edge or error")
         return self
 
     @property
@@ -97,8 +100,8 @@ class Reply(BaseModel):
 class ScriptedProvider(LLMProvider):
     """Gives the first reply that fits a call and is not used up.
 
-    A reply without `purpose` fits calls that speak, and others only when its own kind fits: JSON
-    or tool calls never go where words are expected.
+    A reply goes only where its kind is expected: words to calls that speak, JSON to calls for
+    JSON, an edge where edges are judged. A judgement that no reply fits is "none holds".
 
     Args:
         replies: In order of preference.
@@ -140,18 +143,18 @@ class ScriptedProvider(LLMProvider):
         self, messages: list[Message], params: GenerationParams
     ) -> AsyncGenerator[Delta, None]:
         self.requests.append((list(messages), params))
-        said = next((m.content for m in reversed(messages) if m.role == "user"), "")
-        reply = self._take(said, params)
+        reply, way = self._take(messages, params)
         self.open_streams += 1
         try:
             if reply.first_delay_s:
                 await asyncio.sleep(reply.first_delay_s)
-            pieces = reply.pieces
+            pieces = [way] if isinstance(way, str) else reply.pieces
             for index, piece in enumerate(pieces):
                 if index and reply.delay_s:
                     await asyncio.sleep(reply.delay_s)
                 yield TextDelta(piece)
-            for index, call in enumerate(reply.calls):
+            calls = [*reply.calls, way] if isinstance(way, ToolUse) else reply.calls
+            for index, call in enumerate(calls):
                 yield ToolCallDelta(
                     ToolCall(f"call_{index}", call.name, json.dumps(call.arguments))
                 )
@@ -161,14 +164,23 @@ class ScriptedProvider(LLMProvider):
         finally:
             self.open_streams -= 1
 
-    def _take(self, said: str, params: GenerationParams) -> Reply:
+    def _take(
+        self, messages: list[Message], params: GenerationParams
+    ) -> tuple[Reply, ToolUse | str | None]:
+        """The reply, and the edge that it takes: a tool to call, or a number to say."""
+        said = next((m.content for m in reversed(messages) if m.role == "user"), "")
         for index, reply in enumerate(self._replies):
-            if self._left[index] == 0 or not _fits(reply, said, params):
-                continue
             left = self._left[index]
+            if left == 0 or not _fits(reply, said, params):
+                continue
+            way = _way(reply.edge, said, params) if reply.edge is not None else None
+            if reply.edge is not None and way is None:
+                continue
             if left is not None:
                 self._left[index] = left - 1
-            return reply
+            return reply, way
+        if params.purpose == "edges":
+            return _NO_EDGE, "0"
         raise ProviderError(
             "provider_bad_response",
             f"scripted: no reply is left that fits a call of purpose {params.purpose!r}. Add one "
@@ -181,18 +193,32 @@ class ScriptedProvider(LLMProvider):
         return ["script"]
 
 
+_NO_EDGE = Reply(say="0", times=None)
+
+
 def _fits(reply: Reply, said: str, params: GenerationParams) -> bool:
     if reply.purpose is not None:
         if reply.purpose != params.purpose:
             return False
-    elif params.json_schema is not None:
-        if reply.data is None:
+    elif reply.edge is not None:
+        if params.purpose not in ("speak", "edges"):
             return False
-    elif reply.data is not None:
+    elif params.purpose == "edges" or (params.json_schema is None) != (reply.data is None):
         return False
     if reply.calls and not params.tools:
         return False
     return reply.user is None or re.search(reply.user, said, re.IGNORECASE) is not None
+
+
+def _way(pattern: str, said: str, params: GenerationParams) -> ToolUse | str | None:
+    for tool in params.tools:
+        if re.search(pattern, f"{tool.name} {tool.description}", re.IGNORECASE):
+            return ToolUse(name=tool.name)
+    if params.purpose == "edges":
+        for number, statement in re.findall(r"^(\d+)\. (.*)$", said, re.MULTILINE):
+            if re.search(pattern, statement, re.IGNORECASE):
+                return str(number)
+    return None
 
 
 def make(settings: LLMSettings) -> ScriptedProvider:

@@ -43,7 +43,7 @@ class LLMSettings(EnvSettings):
     ollama_url: str = "http://127.0.0.1:11434"
     ollama_model: str | None = None
     """Unset: the first that the server lists."""
-    local_llm_url: str = "http://127.0.0.1:8081/v1"
+    local_llm_url: str = "http://127.0.0.1:8090/v1"
     """The embedded model's server, which `parley up` starts."""
     local_llm_model: str = "smollm2-135m-instruct"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class NodeData(BaseModel):
     """Fields that every node's `data` may have; each type adds its own."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
     label: str = ""
     """For people and editors."""
@@ -65,6 +66,14 @@ class NodeType(ABC, Generic[DataT]):
     def has_side_effects(self, data: DataT) -> bool:
         """Whether the node may run only after the turn's commit."""
         return False
+
+    def waits(self, data: DataT) -> bool:
+        """Whether the session may stay here for the user; else an edge must always be free."""
+        return False
+
+    def sets(self, data: DataT) -> Iterable[str]:
+        """Names of the variables that the node sets."""
+        return ()
 
     @abstractmethod
     async def run(self, data: DataT, context: NodeContext) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from flow_backend.engine.context import NodeContext
+from flow_backend.flows.document import Template
 from flow_backend.llm.base import GenerationParams
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome, Wait
 
@@ -14,8 +15,8 @@ from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome, Wait
 class ConversationData(NodeData):
     """Fields of a conversation node."""
 
-    instructions: str = ""
-    """A template: the system prompt."""
+    instructions: Template = ""
+    """The system prompt."""
     llm: str | None = None
     """A provider's name, or `provider/model`; None: the flow's default."""
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -36,6 +37,10 @@ class Conversation(NodeType[ConversationData]):
     name: ClassVar[str] = "conversation"
     aliases: ClassVar[tuple[str, ...]] = ("llm",)
     data_model = ConversationData
+
+    def waits(self, data: ConversationData) -> bool:
+        """Always: it talks turn after turn."""
+        return True
 
     async def run(self, data: ConversationData, context: NodeContext) -> Outcome:
         """Answers the user, then waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from flow_backend.engine.context import NodeContext
+from flow_backend.flows.document import Template
 from flow_backend.nodes.base import End as Ended
 from flow_backend.nodes.base import NodeData, NodeType, Outcome
 
@@ -12,8 +13,8 @@ from flow_backend.nodes.base import NodeData, NodeType, Outcome
 class EndData(NodeData):
     """Fields of an end node."""
 
-    text: str = ""
-    """A template."""
+    text: Template = ""
+    """The last words."""
 
 
 class End(NodeType[EndData]):

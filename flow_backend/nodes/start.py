@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.engine.context import NodeContext
+from flow_backend.flows.document import Template
+from flow_backend.flows.variables import VariableType
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome, Wait
 
 
@@ -15,7 +18,7 @@ class InputVariable(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["string", "number", "integer", "boolean", "array", "object"] = "string"
+    type: VariableType = "string"
     default: Any = None
     required: bool = False
     description: str = ""
@@ -24,8 +27,8 @@ class InputVariable(BaseModel):
 class StartData(NodeData):
     """Fields of a start node."""
 
-    greeting: str = ""
-    """A template, spoken when the session opens."""
+    greeting: Template = ""
+    """Spoken when the session opens."""
     variables: dict[str, InputVariable] = Field(default_factory=dict)
 
 
@@ -34,6 +37,10 @@ class Start(NodeType[StartData]):
 
     name: ClassVar[str] = "start"
     data_model = StartData
+
+    def sets(self, data: StartData) -> Iterable[str]:
+        """The input variables."""
+        return data.variables
 
     async def run(self, data: StartData, context: NodeContext) -> Outcome:
         """Goes on, or greets and waits if there is neither input nor a greeting given before."""

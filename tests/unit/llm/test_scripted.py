@@ -43,10 +43,22 @@ async def test_calls_are_made_only_where_there_are_tools() -> None:
 
 
 async def test_a_call_without_a_reply_says_which() -> None:
-    with pytest.raises(ProviderError, match="purpose 'edges'"):
+    with pytest.raises(ProviderError, match="purpose 'extract'"):
         await ScriptedProvider(["hi"]).complete(
-            said("x"), GenerationParams(purpose="edges", json_schema={})
+            said("x"), GenerationParams(purpose="extract", json_schema={})
         )
+
+
+async def test_an_edge_is_taken_by_tool_or_by_number() -> None:
+    provider = ScriptedProvider([Reply(edge="nothing more", times=None), Reply(say="hi")])
+    tools = (Tool("edge_a", "when: angry", {}), Tool("edge_b", "when: nothing more to ask", {}))
+    (call,) = (await provider.complete(said("x"), GenerationParams(tools=tools))).tool_calls
+    assert call.name == "edge_b"
+    judged = GenerationParams(purpose="edges")
+    asked = said("Statements:\n1. angry\n2. nothing more to ask\n\nNumber:")
+    assert (await provider.complete(asked, judged)).text == "2"
+    assert (await provider.complete(said("1. angry"), judged)).text == "0"
+    assert (await provider.complete(said("x"), GenerationParams())).text == "hi"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flow_backend.flows.variables import VariableType, coerce, type_of
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "result"),
+    [
+        ("4", "integer", 4),
+        (4.0, "integer", 4),
+        (" 4.5 ", "number", 4.5),
+        (4, "string", "4"),
+        (True, "string", "true"),
+        ("yes", "boolean", True),
+        ("Off", "boolean", False),
+        (0, "boolean", False),
+        ("[1]", "array", [1]),
+        ('{"a": 1}', "object", {"a": 1}),
+        (None, "integer", None),
+    ],
+)
+def test_values_become_of_their_type(value: Any, wanted: VariableType, result: Any) -> None:
+    changed = coerce(value, wanted)
+    assert changed == result
+    assert type(changed) is type(result)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("4.5", "integer"),
+        (4.5, "integer"),
+        ("four", "number"),
+        ("nan", "number"),
+        (float("inf"), "number"),
+        (True, "integer"),
+        ("maybe", "boolean"),
+        (2, "boolean"),
+        ("{}", "array"),
+        ("[" * 100_000, "array"),
+        ([1], "string"),
+        ({}, "boolean"),
+    ],
+)
+def test_what_is_not_of_the_type_is_refused(value: Any, wanted: VariableType) -> None:
+    with pytest.raises(ValueError, match=f"expected an? {wanted}"):
+        coerce(value, wanted)
+
+
+def test_types_have_names() -> None:
+    values = ["x", True, 1, 1.5, [], {}, None]
+    assert [type_of(value) for value in values] == [
+        "string", "boolean", "integer", "number", "array", "object", None,
+    ]  # fmt: skip
