@@ -77,7 +77,7 @@ def load_text(text: str, *, name: str = "") -> Source:
             return Source(data, reader.lines, name)
     try:
         node = yaml.compose(text, Loader=_Loader)
-        data = reader.read(node, ()) if node is not None else None
+        data = reader.read(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -128,7 +128,9 @@ class _Reader:
         self._left = MAX_VALUES
         self._constructor = _Loader("")
 
-    def read(self, node: yaml.Node, path: PathKey) -> Any:
+    def read(self, node: yaml.Node | None, path: PathKey) -> Any:
+        if node is None:
+            return None
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"holds more than {MAX_VALUES} values, aliases counted as often used")
