@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from rich.console import Console
 from rich.text import Text
 
 from agent_worker.flow_executor import FlowExecutor
-from protocol.errors import ParleyError, error_for
+from protocol.errors import ParleyError, StreamError, error_for
 from protocol.events import Cancelled, Done, Error, Token
 from protocol.settings import load_settings
 from stack.parts import backend_url
@@ -45,7 +45,9 @@ async def _chat(flow: str, message: str | None, backend: str, console: Console) 
                 except ParleyError as error:
                     console.print(Text(error.message, style="red"))
         finally:
-            await executor.end_session()
+            # A courtesy: a session that nobody uses ends by itself.
+            with suppress(StreamError):
+                await executor.end_session()
 
 
 async def _turn(executor: FlowExecutor, message: str, console: Console) -> bool:
