@@ -1,0 +1,19 @@
+"""Piper voices that speak while the sentence is still being synthesised.
+
+May import `protocol`, `speech.audio`, `speech.sentences`, `speech.text`, onnxruntime and piper.
+"""
+
+from speech.piper.engine import PiperEngine, SpeechChunk, WordTiming, shared_engine
+from speech.piper.voice import PiperVoice
+from speech.piper.voices import DEFAULT_VOICE, find_voice, voices_dir
+
+__all__ = [
+    "DEFAULT_VOICE",
+    "PiperEngine",
+    "PiperVoice",
+    "SpeechChunk",
+    "WordTiming",
+    "find_voice",
+    "shared_engine",
+    "voices_dir",
+]

@@ -1,0 +1,62 @@
+"""Chunk sizes: small enough to come early, large enough that playback never starves."""
+
+from __future__ import annotations
+
+import math
+
+MIN_FRAMES = 16
+"""Smallest chunk. After the silence at the start is trimmed, it still fills a 4 KB frame."""
+MAX_FRAMES = 96
+"""Largest chunk: 1.1 s of sound at 22,050 Hz. Larger ones save little and delay other streams."""
+CONTEXT_FRAMES = 12
+"""What a chunk costs on top of its own frames, in frames: the context that is decoded twice."""
+MARGIN = 2.0
+"""How many times slower than measured the next chunk may be without a gap."""
+
+
+class Pace:
+    """Chunk sizes from the measured speed of one voice on this machine, with its present load."""
+
+    def __init__(self, frame_s: float) -> None:
+        """Starts with nothing measured.
+
+        Args:
+            frame_s: Duration of one frame of sound.
+        """
+        self._frame_s = frame_s
+        self._cost_s = frame_s / 4
+
+    @property
+    def cost_s(self) -> float:
+        """Smoothed seconds of work for each frame."""
+        return self._cost_s
+
+    def measured(self, frames: int, elapsed_s: float) -> None:
+        """Takes note of a chunk that was just decoded, waiting for a thread included."""
+        cost_s = elapsed_s / (frames + CONTEXT_FRAMES)
+        weight = 0.5 if cost_s > self._cost_s else 0.2
+        self._cost_s += weight * (cost_s - self._cost_s)
+
+    def first(self, total: int) -> int:
+        """Frames of an utterance's first chunk, when nothing is playing yet."""
+        slow = self._cost_s * MARGIN
+        gapless = (MIN_FRAMES + CONTEXT_FRAMES) * slow / self._frame_s
+        if slow >= self._frame_s:
+            # Slower than speech: what is still missing at the end must be ready at the start.
+            gapless = max(gapless, total * (1 - self._frame_s / slow))
+        return _whole(max(MIN_FRAMES, math.ceil(gapless)), total)
+
+    def following(self, remaining: int, ahead_s: float) -> int:
+        """Frames of the next chunk.
+
+        Args:
+            remaining: Frames left in the utterance.
+            ahead_s: Seconds of sound that the listener still has.
+        """
+        affordable = ahead_s / (self._cost_s * MARGIN) - CONTEXT_FRAMES
+        return _whole(int(min(max(affordable, MIN_FRAMES), MAX_FRAMES)), remaining)
+
+
+def _whole(frames: int, remaining: int) -> int:
+    """Leaves no rest that is too small for a chunk of its own, nor one of mere silence."""
+    return remaining if remaining - frames < 2 * MIN_FRAMES else frames

@@ -1,1 +1,0 @@
-"""One file a language; see `speech.text.language.Language` for what each holds."""

@@ -1,0 +1,75 @@
+"""The LiveKit plugin with the real voice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from livekit.agents import APIConnectOptions, APIError, tts
+from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
+
+from plugins.piper_tts import TTS
+from speech.piper import PiperEngine
+
+
+@pytest.fixture
+async def piper(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TTS]:
+    cache_dir = tmp_path_factory.getbasetemp() / "piper-cache"
+    async with PiperEngine(threads=2, cache_dir=cache_dir) as engine:
+        yield TTS(engine=engine)
+
+
+async def _speak(piper: TTS, tokens: list[str]) -> list[tts.SynthesizedAudio]:
+    async with piper.stream() as stream:
+        for token in tokens:
+            stream.push_text(token)
+        stream.end_input()
+        return [event async for event in stream]
+
+
+def _transcript(events: list[tts.SynthesizedAudio]) -> list[str]:
+    return [word for event in events for word in event.frame.userdata[USERDATA_TIMED_TRANSCRIPT]]
+
+
+async def test_frames_have_4096_bytes_and_no_text_is_lost(piper: TTS) -> None:
+    text = " Hi there, Bob! How are you? It was 3.5 km of the road…\n\nThe end.  "
+    events = await _speak(piper, [text[at : at + 3] for at in range(0, len(text), 3)])
+    sizes = [event.frame.data.nbytes for event in events]
+    assert set(sizes[:-1]) == {4096}
+    assert sizes[-1] < 4096
+    assert [event.is_final for event in events].index(True) == len(events) - 1
+    words = _transcript(events)
+    assert "".join(words) == text
+    starts = [word.start_time for word in words]  # type: ignore[attr-defined]
+    assert starts == sorted(starts)
+
+
+async def test_text_without_sound_gives_silence_not_an_error(piper: TTS) -> None:
+    events = await _speak(piper, ["…"])
+    assert "".join(_transcript(events)) == "…"
+    assert not any(bytes(event.frame.data).strip(b"\0") for event in events)
+
+
+async def test_the_whole_text_at_once(piper: TTS) -> None:
+    async with piper.synthesize("One. Two, three.") as stream:
+        events = [event async for event in stream]
+    assert "".join(_transcript(events)) == "One. Two, three."
+
+
+async def test_closing_in_the_middle(piper: TTS) -> None:
+    stream = piper.stream()
+    stream.push_text("A sentence that goes on and on. " * 50)
+    await anext(stream)
+    await stream.aclose()
+    assert await _speak(piper, ["It still speaks."])
+
+
+async def test_errors_become_api_errors_that_say_whether_to_retry(piper: TTS) -> None:
+    piper.update_options(speaker="nobody")
+    stream = piper.stream(conn_options=APIConnectOptions(max_retry=0))
+    stream.push_text("This speaker is not there.")
+    stream.end_input()
+    with pytest.raises(APIError, match="no speaker") as caught:
+        await anext(stream)
+    assert not caught.value.retryable
+    await stream.aclose()
