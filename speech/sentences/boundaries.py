@@ -37,7 +37,7 @@ def decide(text: str, start: int, at: int, *, final: bool) -> Decision:
         assert spaces is not None
         if spaces.end() == len(text) and not final and text[at:].count("\n") < 2:
             return WAIT
-        if spaces.group().count("\n") >= 2:
+        if spaces.group().count("\n") >= 2 and at > start:
             return Decision("cut", at)
         return Decision("join", spaces.end())
     run = TERMINATORS.match(text, at)
