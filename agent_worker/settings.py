@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from protocol.settings import EnvSettings
+from protocol.settings import EnvSettings, LogLevel
 
 
 class WorkerSettings(EnvSettings):
@@ -136,9 +136,7 @@ class WorkerSettings(EnvSettings):
         le=30,
         description="Shorter sounds that hold no words are passed over in silence.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severity that is logged."
-    )
+    log_level: LogLevel = Field(default="INFO", description="Least severity that is logged.")
 
     @model_validator(mode="after")
     def _delays_in_order(self) -> Self:

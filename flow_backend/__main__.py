@@ -1,4 +1,4 @@
-"""`python -m flow_backend`: serves the backend on HOST and PORT."""
+"""`python -m flow_backend`: serves the backend on BACKEND_HOST and BACKEND_PORT."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> int:
         create_app(settings),
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
+        log_level=settings.log_level.lower(),
         access_log=False,
         timeout_graceful_shutdown=5,
     )

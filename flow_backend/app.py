@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from flow_backend.api import sessions, turns
 from flow_backend.api.errors import add_error_handlers
+from flow_backend.doors import token
 from flow_backend.engine.engine import Engine, EngineLimits, EngineParts, Models
 from flow_backend.engine.plan import make_plan
 from flow_backend.flows.folder import BUILTIN, load_folder
@@ -45,6 +46,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     add_error_handlers(app)
     app.include_router(sessions.router)
     app.include_router(turns.router)
+    app.include_router(token.router)
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:

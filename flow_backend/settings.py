@@ -6,15 +6,20 @@ from pathlib import Path
 
 from pydantic import Field
 
+from flow_backend.doors.room_settings import RoomSettings
 from flow_backend.llm.settings import LLMSettings
+from protocol.settings import LogLevel
 
 
-class BackendSettings(LLMSettings):
-    """Where the backend listens and what it may use; language models are in the base class."""
+class BackendSettings(LLMSettings, RoomSettings):
+    """Where the backend listens and what it may use; models and rooms are in the base classes."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    host: str = Field(default="127.0.0.1", validation_alias="BACKEND_HOST")
+    """Address on which the backend listens."""
+    port: int = Field(default=8000, ge=0, le=65535, validation_alias="BACKEND_PORT")
+    """Port of the backend and the page; 0: any."""
+    log_level: LogLevel = "INFO"
+    """Least severity that is logged."""
     flows_dir: Path | None = None
     """A folder with flows in YAML or JSON, loaded at start beside the ones that ship with us."""
     reader_grace_s: float = Field(default=5.0, ge=0, le=3600)

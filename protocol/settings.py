@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -23,6 +23,12 @@ from pydantic_settings import (
 from protocol.errors import ConfigError
 
 SettingsT = TypeVar("SettingsT", bound="EnvSettings")
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+]
+"""Least severity that is logged, in either case."""
 
 
 class _FileSource(PydanticBaseSettingsSource):
@@ -62,6 +68,7 @@ class EnvSettings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
     @classmethod

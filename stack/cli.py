@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +38,77 @@ def up(
     from stack import up as command
 
     command.up(without or ())
+
+
+@app.command()
+def call(
+    wav: Annotated[Path | None, typer.Option(help="Speak this recording.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Type instead of speaking.")] = False,
+    record: Annotated[Path | None, typer.Option(help="Keep the agent's audio as WAV.")] = None,
+    room: Annotated[
+        str | None, typer.Option(help="Name of the room; a new one by default.")
+    ] = None,
+    flow: Annotated[str | None, typer.Option(help="Flow that answers.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Root of another backend.")] = None,
+    wait_s: Annotated[float, typer.Option(help="Seconds that an answer may take.")] = 60.0,
+) -> None:
+    """Talk with the agent: by microphone, with --text, or with a recording."""
+    if wav is not None and text:
+        raise typer.BadParameter("--wav and --text exclude each other.")
+    from stack import call as command
+
+    command.call(command.CallOptions(wav, text, record, room, flow, backend, wait_s))
+
+
+@app.command()
+def chat(
+    message: Annotated[str | None, typer.Argument(help="One message; else a conversation.")] = None,
+    flow: Annotated[str, typer.Option(help="Flow that answers.")] = "default",
+    backend: Annotated[str | None, typer.Option(help="Root of another backend.")] = None,
+) -> None:
+    """Write with a flow."""
+    from stack import chat as command
+
+    command.chat(flow, message, backend)
+
+
+@app.command()
+def listen(
+    file: Annotated[Path, typer.Argument(help="A sound file: wav, flac, ogg, mp3…")],
+    as_json: Annotated[bool, typer.Option("--json", help="With length and confidence.")] = False,
+) -> None:
+    """Write down what a recording says."""
+    from stack import listen as command
+
+    command.listen(file, as_json=as_json)
+
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""The rest of the line belongs to a program of its own, `--help` included."""
+
+
+@app.command(context_settings=_PASS_ON)
+def bench(context: typer.Context) -> None:
+    """Time a part beside a baseline: `parley bench` lists what there is."""
+    from stack import mounted
+
+    mounted.bench(context.args)
+
+
+def _mount(name: str, about: str) -> None:
+    """Adds the program `stack.NAME`, where this installation has it."""
+    if find_spec(f"stack.{name}") is None:
+        return
+
+    @app.command(name, help=about, context_settings=_PASS_ON)
+    def _mounted(context: typer.Context) -> None:
+        from stack import mounted
+
+        mounted.run(f"stack.{name}", f"parley {name}", context.args)
+
+
+_mount("flow", "Work with flows.")
+_mount("voices", "Work with voices.")
 
 
 def main() -> int:

@@ -26,6 +26,7 @@ BACKOFF_S: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0)
 STABLE_AFTER_S = 60.0
 """A part that has been ready for so long begins the pauses anew."""
 PROBE_EVERY_S = 0.1
+SAME_REQUEST_S = 0.5
 MAX_LINE_BYTES = 8192
 """A longer line of a part's output is shown in pieces."""
 
@@ -91,11 +92,19 @@ class Supervisor:
         self._backoff_s = tuple(backoff_s)
         self._over = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._asked_at: float | None = None
         self._failure: ConfigError | None = None
 
     def stop(self) -> None:
-        """Asks `run` to stop all parts and return; asked again, it kills them at once."""
-        if self._over.is_set():
+        """Asks `run` to stop all parts and return; asked again, it kills them at once.
+
+        What comes within half a second of the first call is the same request, once more: some
+        programs pass on a Ctrl-C that the terminal has sent to everybody.
+        """
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at > SAME_REQUEST_S:
             self._hurry.set()
         self._over.set()
 

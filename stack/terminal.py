@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -61,3 +63,10 @@ class Terminal:
     def _label(self, name: str) -> Text:
         colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
         return Text(f"{name:<{NAME_COLUMNS}} ", style=colour)
+
+
+async def lines_typed() -> AsyncIterator[str]:
+    """Lines of standard input that hold something, until its end."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip():
+            yield line.strip()

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from speech.text.addresses import neutral_url_edits
+from speech.text.blocks import BlockReader
+from speech.text.emoji import emoji_edits
+from speech.text.language import language_for
 from speech.text.lexicon import Lexicon, base_language
 from speech.text.positions import Spoken
+from speech.text.scanner import lexicon_edits, spoken_edits
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,30 @@ class SpokenStream:
         self.language = base_language(language)
         self.lexicon = lexicon
         self.style = style or SpokenStyle()
+        self._rules = language_for(self.language)
+        self._blocks = BlockReader(self._rules, self.style.code_block)
 
     def push(self, sentence: str) -> Spoken:
         """The next sentence as spoken; never fails, whatever the text."""
-        return Spoken.unchanged(sentence) if sentence.strip() else Spoken.silent(sentence)
+        plain = self._cleaned(sentence)
+        spoken = self._read_out(plain)
+        if not any(char.isalnum() for char in spoken.spoken):
+            return Spoken.silent(sentence)
+        return spoken
+
+    def _cleaned(self, sentence: str) -> Spoken:
+        plain = Spoken.unchanged(sentence).edited(self._blocks.edits(sentence))
+        plain = plain.edited(emoji_edits(plain.spoken, self.language, name=self.style.name_emoji))
+        if self._rules is None:
+            plain = plain.edited(neutral_url_edits(plain.spoken))
+        return plain
+
+    def _read_out(self, plain: Spoken) -> Spoken:
+        if self._rules is not None:
+            return plain.edited(spoken_edits(plain.spoken, self._rules, self.lexicon))
+        if self.lexicon is not None:
+            return plain.edited(lexicon_edits(plain.spoken, self.lexicon, self.language))
+        return plain
 
 
 def to_spoken(text: str, language: str = "en", *, lexicon: Lexicon | None = None) -> Spoken:

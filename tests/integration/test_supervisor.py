@@ -219,7 +219,7 @@ async def test_a_part_that_does_not_stop_is_killed_with_its_children(bench: Benc
     wait_gone(bench.pids())
 
 
-async def test_a_second_stop_does_not_wait(bench: Bench) -> None:
+async def test_a_second_stop_does_not_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     part = bench.part("a", "deaf", stop_within_s=600)
     diary = Diary()
     supervisor = Supervisor([part], diary)
@@ -227,7 +227,10 @@ async def test_a_second_stop_does_not_wait(bench: Bench) -> None:
     run = asyncio.create_task(supervisor.run(ready.set))
     await ready.wait()
     supervisor.stop()
+    supervisor.stop()
     await diary.wait_for("a: stopping")
+    assert running(bench.pids())
+    monkeypatch.setattr("stack.supervisor.SAME_REQUEST_S", 0)
     supervisor.stop()
     await run
     wait_gone(bench.pids())

@@ -1,0 +1,1 @@
+"""One file a language; see `speech.text.language.Language` for what each holds."""

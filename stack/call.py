@@ -1,0 +1,121 @@
+"""`parley call`: joins a room from the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+from rich.console import Console
+from rich.text import Text
+
+from protocol.errors import SpeechError
+from protocol.settings import load_settings
+from stack.caller import RATE_HZ, Caller, invite
+from stack.parts import backend_url
+from stack.settings import StackSettings
+from stack.terminal import lines_typed
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What the command line asks for."""
+
+    wav: Path | None = None
+    text: bool = False
+    record: Path | None = None
+    room: str | None = None
+    flow: str | None = None
+    backend: str | None = None
+    wait_s: float = 60.0
+    """How long an answer may take, to its end."""
+
+
+def call(options: CallOptions) -> None:
+    """Talks with the agent until the recording is answered, the typing ends, or Ctrl-C.
+
+    Raises:
+        ParleyError: Whatever keeps it from an answer.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    samples = read_speech(options.wav) if options.wav is not None else None
+    asyncio.run(_call(options, samples, console))
+
+
+async def _call(
+    options: CallOptions, samples: npt.NDArray[np.int16] | None, console: Console
+) -> None:
+    backend = options.backend or backend_url(load_settings(StackSettings))
+    invitation = await invite(backend, room=options.room, flow=options.flow)
+
+    def show(who: str, text: str) -> None:
+        style = "cyan" if who == "you" else "green"
+        console.print(Text.assemble((f"{who:<6}", style), "│ ", text))
+
+    uses_devices = samples is None and not options.text
+    with console.status("Waiting for the agent") as waiting:
+        async with Caller(
+            invitation, show, record=options.record, microphone=uses_devices
+        ) as caller:
+            waiting.stop()
+            talk = asyncio.create_task(_talk(caller, options, samples, console))
+            # Ctrl-C hangs up; it is the only way to end a call by microphone.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, talk.cancel)
+            await asyncio.wait({talk})
+            if not talk.cancelled():
+                talk.result()
+    if options.record is not None:
+        console.print(f"The agent's audio is in {options.record}.")
+
+
+async def _talk(
+    caller: Caller,
+    options: CallOptions,
+    samples: npt.NDArray[np.int16] | None,
+    console: Console,
+) -> None:
+    if samples is not None:
+        console.print(f"Speaking {options.wav} ({len(samples) / RATE_HZ:.1f} s)")
+        caller.mark()
+        await caller.say(samples)
+        said_at = time.monotonic()
+        await caller.answered(options.wait_s)
+        if caller.first_sound_at is not None and caller.first_sound_at > said_at:
+            console.print(
+                f"First sound {caller.first_sound_at - said_at:.2f} s after the recording's end."
+            )
+    elif options.text:
+        console.print("Type to the agent; end with Ctrl-D.")
+        async for line in lines_typed():
+            caller.mark()
+            await caller.write(line)
+            await caller.answered(options.wait_s)
+    else:
+        console.print("Speak; Ctrl-C hangs up.")
+        await caller.gone()
+
+
+def read_speech(path: Path) -> npt.NDArray[np.int16]:
+    """A recording as int16 [samples], mono, 48 kHz.
+
+    Raises:
+        SpeechError: `audio_invalid`, naming the file.
+    """
+    try:
+        frames, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise SpeechError(
+            "audio_invalid", f"{path} cannot be read as a recording ({error})."
+        ) from error
+    mono = frames.mean(axis=1)
+    if len(mono) == 0:
+        raise SpeechError("audio_invalid", f"{path} holds no audio.")
+    resampled = soxr.resample(mono, rate_hz, RATE_HZ) if rate_hz != RATE_HZ else mono
+    scaled: npt.NDArray[np.int16] = (np.clip(resampled, -1, 1) * 32767).astype(np.int16)
+    return scaled
