@@ -26,26 +26,39 @@ class LLMSettings(EnvSettings):
     """Seconds for which a provider that failed stands last in the chain."""
 
     openai_api_key: SecretStr | None = None
+    """Key of OpenAI."""
     openai_base_url: str | None = None
     """Any server that speaks OpenAI's chat completions; needs no key then."""
     openai_model: str = "gpt-4.1-mini"
+    """Model that OpenAI, or the server at OPENAI_BASE_URL, is asked for."""
     anthropic_api_key: SecretStr | None = None
+    """Key of Anthropic."""
     anthropic_base_url: str | None = None
+    """Another server that speaks Anthropic's messages API."""
     anthropic_model: str = "claude-haiku-4-5"
+    """Model that Anthropic is asked for."""
     gemini_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY")
     )
+    """Key of Gemini."""
     gemini_base_url: str | None = None
+    """Another server that speaks Gemini's API."""
     gemini_model: str = "gemini-3.1-flash-lite"
+    """Model that Gemini is asked for."""
     openrouter_api_key: SecretStr | None = None
+    """Key of OpenRouter."""
     openrouter_base_url: str = "https://openrouter.ai/api/v1"
+    """OpenRouter, or a server like it."""
     openrouter_model: str = "openrouter/auto"
+    """Model that OpenRouter is asked for."""
     ollama_url: str = "http://127.0.0.1:11434"
+    """Ollama's server."""
     ollama_model: str | None = None
     """Unset: the first that the server lists."""
     local_llm_url: str = "http://127.0.0.1:8090/v1"
     """The embedded model's server, which `parley up` starts."""
     local_llm_model: str = "smollm2-135m-instruct"
+    """Its name there; SmolLM2-135M gets shortened requests."""
 
     @field_validator("openai_base_url", "anthropic_base_url", "gemini_base_url",
                      "openrouter_base_url", "ollama_url", "local_llm_url")  # fmt: skip
