@@ -16,12 +16,13 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 _DOMAIN = re.compile(
-    r"(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?\.){1,4}"
+    r"(?P<host>localhost:\d{1,5}|(?:[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?\.){1,4}"
     r"(?:com|org|net|edu|gov|io|ai|dev|app|co|uk|de|fr|es|eu|info|me|tv|ch|at|us|ca|xyz))"
     r"(?P<path>/[^\s?#<>\"'\[\]{}|»”“*`]{0,400})?"
     r"(?P<rest>[?#][^\s<>\"'\[\]{}|»”“*`]{0,800})?(?![\w@-])",
     re.IGNORECASE,
 )
+_MAY_BE_HOST = re.compile(r"localhost:|[\w-]{1,62}\.\w", re.IGNORECASE)
 _EMAIL = re.compile(
     r"(?:mailto:)?([A-Za-z0-9][\w.+%-]{0,63})@((?:[A-Za-z0-9-]{1,40}\.){1,5}[A-Za-z]{2,18})"
 )
@@ -138,7 +139,7 @@ def _host(host: str, language: Language) -> str:
 def url_rule(source: Source, at: int) -> Edit | None:
     """A web address: the host, and the path if it is short; scheme, www and query are left out."""
     found = _URL.match(source.text, at) or (
-        _DOMAIN.match(source.text, at) if "." in source.text[at : at + 64] else None
+        _DOMAIN.match(source.text, at) if _MAY_BE_HOST.match(source.text, at) else None
     )
     if found is None:
         return None

@@ -26,6 +26,8 @@ _CLOCK = re.compile(
 _HOUR = re.compile(r"(\d{1,2})(?:[ \u00a0\u202f]?([ap])\.?m(?!\w))", re.IGNORECASE)
 _FRENCH_HOUR = re.compile(r"(\d{1,2})[ \u00a0\u202f]?h(?:[ \u00a0\u202f]?([0-5]\d))?(?![\w/])")
 _GERMAN_HOUR = re.compile(r"(\d{1,2})\.([0-5]\d)(?=[ \u00a0]Uhr\b)")
+_WEEKDAYS = re.compile(r"([^\W\d_]{2,4})\.?[ ]?[-–][ ]?([^\W\d_]{2,4})(?:\.(?=[ ]))?(?!\w)")
+_FOLLOWING_WORD = re.compile(r"[ \u00a0]([^\W\d_]+)")
 _ABBREVIATED_HOURS = re.compile(r"[ \u00a0]?h(?:rs|oras)?\.?(?!\w)")
 
 
@@ -158,6 +160,25 @@ def day_first_rule(source: Source, at: int) -> Edit | None:
     return source.edit(at, end, said)
 
 
+@cache
+def weekday_names(language: Language) -> dict[str, str]:
+    """Full names of the days of the week by their abbreviations in lower case (CLDR)."""
+    from babel import Locale
+
+    days = Locale.parse(language.locale).days["format"]
+    return {str(days["abbreviated"][d]).lower().rstrip("."): str(days["wide"][d]) for d in range(7)}
+
+
+def weekdays_rule(source: Source, at: int) -> Edit | None:
+    """Days of the week as a range: `Mon–Fri`, `Mo.-Fr.`."""
+    names = weekday_names(source.language)
+    found = _WEEKDAYS.match(source.text, at)
+    if found is None or found[1].lower() not in names or found[2].lower() not in names:
+        return None
+    first, last = names[found[1].lower()], names[found[2].lower()]
+    return Edit(at, found.end(), f"{first} {source.language.words['to']} {last}")
+
+
 def clock_rule(source: Source, at: int) -> Edit | None:
     """`14:30`, `2:05 pm`, `7 p.m.`, `14h30`, `14.30 Uhr`, `08:00:15`."""
     language, text = source.language, source.text
@@ -195,7 +216,8 @@ def _with_half_day(source: Source, at: int, end: int, hour: int, minute: int, ha
         said += " oh" if minute < 10 and code == "en" else ""
         said += f" {cardinal(minute, code)}"
     if source.char_at(end) == "." and source.text[end - 2 : end - 1] in (".", " "):
-        following = source.text[end + 1 :].lstrip(" \n\"')”*_")[:1]
-        if following and not following.isupper():
+        following = _FOLLOWING_WORD.match(source.text, end + 1)
+        word = following[1] if following else "A"
+        if not word[0].isupper() or (word.isupper() and len(word) > 1) or word.endswith("day"):
             end += 1
     return source.edit(at, end, f"{said} {half.upper()}{'-' if code != 'en' else ''}M")

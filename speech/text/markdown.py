@@ -141,7 +141,7 @@ def _token_edits(text: str) -> list[Edit]:
         elif token.type == "text_special":
             edits.append(Edit(start, end, token.content))
         elif token.type == "html_inline":
-            edits.append(_tag_edit(token.content, start, end))
+            edits.append(_tag_edit(text, token.content, start, end))
         elif text[start] in "*_" and token.type != "link_close":
             # A run of markers gives one token for each character of it.
             marker_at = marker_at + 1 if start <= marker_at < end - 1 else start
@@ -151,9 +151,10 @@ def _token_edits(text: str) -> list[Edit]:
     return edits
 
 
-def _tag_edit(tag: str, start: int, end: int) -> Edit:
+def _tag_edit(text: str, tag: str, start: int, end: int) -> Edit:
     name = _TAG_NAME.match(tag)
-    if name and name[1] and name[1].lower() not in _HTML_TAGS:
+    is_tag = name is None or name[1] is None or name[1].lower() in _HTML_TAGS
+    if not is_tag and name and not tag.startswith("</") and f"</{name[1]}>" not in text:
         return Edit(start, end, tag.strip("</> "))  # a placeholder such as <your-name>
     breaks = name is not None and name[1] is not None and name[1].lower() in _BREAKING_TAGS
     return Edit(start, end, " " if breaks else "")

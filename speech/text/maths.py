@@ -53,7 +53,7 @@ def speak(tex: str, language: Language | None) -> str:
     spoken = _COMMAND.sub(lambda m: _SYMBOLS.get(m[1], f" {m[1]} "), spoken)
     spoken = _SPACING.sub(" ", spoken).replace("^", " ").replace("_", " ").replace("\\", " ")
     spoken = re.sub(r"\s?([=+])\s?", r" \1 ", spoken)
-    spoken = re.sub(r"(?<=[\w)])\s?-\s?(?=[\w(])", " − ", spoken)
+    spoken = re.sub(r"\s?-\s?(?=[\w(])", " − ", spoken)
     return re.sub(r"\s+(?=[,.)])|\s{2,}", lambda m: " " if len(m[0]) > 1 else "", spoken).strip()
 
 

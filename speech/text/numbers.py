@@ -19,6 +19,10 @@ _FEMININE_ENDINGS = {
     "es": ("a", "as", "dad", "dades", "ción", "ciones"),
 }
 """Noun endings that are feminine far more often than not."""
+_SPANISH_MASCULINE = word_set(
+    "día días problema problemas programa programas sistema sistemas idioma idiomas tema temas "
+    "mapa mapas planeta planetas poema poemas clima a la las era"
+)
 _FRENCH_FEMININE = word_set(
     "heure minute seconde page personne chose ville tasse nuit place étape ligne fois tonne "
     "livre question réponse partie phrase table femme fille idée pomme pièce route règle"
@@ -38,6 +42,8 @@ _ORDINAL_SUFFIX = {
         r"\.?(?P<feminine>ª|a(?!\w))|\.?º|(?:er|ro|do|to|mo|vo|no)(?!\w)|\.?(?P<adj>ᵉʳ)"
     ),
 }
+_SHORT_DECADE = re.compile(r"(['’]?)([2-9]0)['’]?s(?!\w)")
+_BEFORE_DECADE = word_set("the his her their my your our early mid late or and")
 _GERMAN_DECADE = re.compile(r"er(?!\w)")
 _DECADE = re.compile(r"['’]?s(?!\w)")
 _FRACTION = re.compile(r"(\d{1,3})[/⁄](\d{1,3})(?![\d/]|[.,]\d)")
@@ -47,6 +53,10 @@ _FRACTION_CONTEXT = re.compile(
 )
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})(?!\d|\.\d)")
 _FRENCH_CENTURY = re.compile(r"([IVX]{1,6})(?:er|re|e|ᵉ|ème)(?!\w)")
+_SCIENTIFIC = re.compile(r"(\d{1,15})(?:\.(\d{1,15}))?[eE]([+-]?)(\d{1,3})(?!\w|\.\d)")
+_BARE_PLACES = re.compile(r"\.(\d{1,15})(?!\w|\.\d)")
+_THREE_DIGITS = re.compile(r"\d{3}(?![\w%°$€£]|[-.,]\d)")
+_CALLING = word_set("call dial wähle wählen appelez composez marca marque llame")
 _ROMAN = re.compile(r"(?=[IVXLC])(?:C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _ENGLISH_OUT_OF = frozenset([5, 10, 20, 50, 100])
@@ -119,7 +129,8 @@ def speak(number: Number, language: Language, gender: str = "") -> str:
     ):
         return digits(number.whole, code)
     if not number.places:
-        return cardinal(int(number.whole), code, gender)
+        counts = code != "de" or number.is_one
+        return cardinal(int(number.whole), code, gender if counts else "")
     point = language.words["dot" if number.dotted and code == "de" else "point"]
     whole = cardinal(int(number.whole), code)
     return f"{whole} {point} {decimal_places(number.places, code)}"
@@ -132,9 +143,7 @@ def gender_before_noun(source: Source, end: int) -> str:
     if following is None or code == "en" or source.text[end] == "-":
         return ""
     word = following[1]
-    if code == "es" and (
-        word.endswith(_FEMININE_ENDINGS["es"]) and word not in ("día", "problema")
-    ):
+    if code == "es" and (word.endswith(_FEMININE_ENDINGS["es"]) and word not in _SPANISH_MASCULINE):
         return "f"
     if code == "de":
         if not word[0].isupper():
@@ -167,7 +176,7 @@ def year_rule(source: Source, at: int) -> Edit | None:
         return None
     before = source.word_before(at).lower()
     in_context = before in language.year_words or before in language.months
-    if not (1100 <= value <= 2099 and in_context) and not 1900 <= value <= 2099:
+    if not (1001 <= value <= 2099 and in_context) and not 1900 <= value <= 2099:
         return None
     following = _NEXT_WORD.match(text, at + 4)
     if following and not in_context and _PLURAL_NOUN[language.code].match(following[1]):
@@ -184,10 +193,12 @@ def year_rule(source: Source, at: int) -> Edit | None:
 
 def short_decade_rule(source: Source, at: int) -> Edit | None:
     """`'90s` and `80s`."""
-    found = re.compile(r"['’]?([2-9]0)['’]?s(?!\w)").match(source.text, at)
+    found = _SHORT_DECADE.match(source.text, at)
     if found is None or source.language.code != "en" or source.char_before(at).isalnum():
         return None
-    return Edit(at, found.end(), _plural_of_decade(cardinal(int(found[1]), "en"), int(found[1])))
+    if not found[1] and source.word_before(at).lower() not in _BEFORE_DECADE:
+        return None
+    return Edit(at, found.end(), _plural_of_decade(cardinal(int(found[2]), "en"), int(found[2])))
 
 
 def _plural_of_decade(said: str, value: int) -> str:
@@ -242,7 +253,7 @@ def fraction_rule(source: Source, at: int) -> Edit | None:
     code, words = language.code, language.words
     if found[1].startswith("0") or found[2].startswith("0") or (whole and top >= bottom):
         return None
-    if code == "en" and (top, bottom) in ((24, 7), (9, 11)):
+    if code == "en" and ((top, bottom) in ((24, 7), (9, 11)) or top == bottom):
         said = f"{cardinal(top, code)} {cardinal(bottom, code)}"
     elif top >= bottom or bottom > 100:
         said = f"{cardinal(top, code)} {words['over']} {cardinal(bottom, code)}"
@@ -281,6 +292,9 @@ def vulgar_fraction_rule(source: Source, at: int) -> Edit | None:
     if whole:
         if language.code == "en" and parts[0] == "1":
             said = "a" + said[3:]
+        if language.code == "de" and parts == ["1", "2"]:
+            said = f"{cardinal(int(whole[0]), 'de', 'm')}einhalb"
+            return source.edit(at, sign + 1, said)
         said = f"{cardinal(int(whole[0]), language.code)} {language.words['and']} {said}"
     return source.edit(at, sign + 1, said)
 
@@ -293,6 +307,39 @@ def ratio_rule(source: Source, at: int) -> Edit | None:
     code = source.language.code
     left, right = cardinal(int(found[1]), code), cardinal(int(found[2]), code)
     return source.edit(at, found.end(), f"{left} {source.language.words['ratio']} {right}")
+
+
+def scientific_rule(source: Source, at: int) -> Edit | None:
+    """`1.5e-5`: one point five times ten to the power of minus five."""
+    found = _SCIENTIFIC.match(source.text, at)
+    if found is None or source.char_before(at).isalnum():
+        return None
+    language = source.language
+    words = language.words
+    factor = speak(Number(0, found[1], found[2] or "", False), language)
+    power = cardinal(int(found[4]), language.code)
+    sign = f"{words['minus']} " if found[3] == "-" else ""
+    ten = cardinal(10, language.code)
+    said = f"{factor} {words['times']} {ten} {words['to_the_power']} {sign}{power}"
+    return source.edit(at, found.end(), said)
+
+
+def point_rule(source: Source, at: int) -> Edit | None:
+    """`.5`, whose zero is not written."""
+    found = _BARE_PLACES.match(source.text, at)
+    if found is None or not (source.char_before(at).isspace() or source.char_before(at) in "($€"):
+        return None
+    language = source.language
+    places = decimal_places(found[1], language.code)
+    return source.edit(at, found.end(), f"{language.words['point']} {places}")
+
+
+def short_call_rule(source: Source, at: int) -> Edit | None:
+    """`911` after a word for calling: digit by digit."""
+    found = _THREE_DIGITS.match(source.text, at)
+    if found is None or source.word_before(at).lower() not in _CALLING:
+        return None
+    return source.edit(at, found.end(), digits(found[0], source.language.code))
 
 
 def release_rule(source: Source, at: int) -> Edit | None:

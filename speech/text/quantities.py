@@ -41,7 +41,7 @@ _PER_ABBREVIATIONS = {
     "es": {"h": "hora", "s": "segundo", "kg": "kilogramo", "l": "litro", "m": "metro",
            "kWh": "kilovatio hora", "min": "minuto"},
 }  # fmt: skip
-_BY = re.compile(r"[ ]?[x×][ ]?(?=\d)")
+_BY = re.compile(r"[ ]?x[ ]?(?=\d)|×(?=\d[\d.,]*(?![\d.,]*[ ]?=))")
 _TIMES = re.compile(r"[x×](?!\w)")
 _HEIGHT = re.compile(r"(\d)['′’](\d{1,2})[\"″”]?(?!\w)")
 

@@ -14,12 +14,14 @@ from speech.text.source import Rule, Source
 _TOKEN = re.compile(r"[^\W\d_²³¹¼-¾⅐-⅞]+|\S")
 _DIGITS = re.compile(r"\d+")
 _ADDRESS_MARKS = frozenset("@./:\\_-0123456789~")
-_ROMAN_LETTERS = frozenset("IVXLCeèmᵉ")
+_ROMAN_LETTERS = frozenset("IVXLCeèmrᵉ")
 _DIGIT_RULES: tuple[Rule, ...] = (
     dates.numeric_date_rule,
     addresses.number_like_rule,
     dates.day_first_rule,
     dates.clock_rule,
+    numbers.scientific_rule,
+    numbers.short_call_rule,
     numbers.release_rule,
     numbers.fraction_rule,
     numbers.ratio_rule,
@@ -37,7 +39,7 @@ _SYMBOL_RULES: dict[str, tuple[Rule, ...]] = {
     "@": (addresses.tag_rule,),
     "/": (addresses.file_rule,),
     "~": (addresses.file_rule,),
-    ".": (addresses.file_rule,),
+    ".": (addresses.file_rule, numbers.point_rule),
     "_": (addresses.identifier_rule,),
     "'": (numbers.short_decade_rule,),
     "’": (numbers.short_decade_rule,),
@@ -50,7 +52,7 @@ _SYMBOL_RULES: dict[str, tuple[Rule, ...]] = {
 def _special_words(language: Language) -> frozenset[str]:
     """Lower-case words at which a rule for words may start."""
     first = re.compile(r"[^\W\d_]+")
-    found = set(language.months)
+    found = set(language.months) | set(dates.weekday_names(language))
     for table in (language.abbreviations, language.titles):
         for written in table:
             match = first.match(written)
@@ -81,7 +83,7 @@ def spoken_edits(text: str, language: Language, lexicon: Lexicon | None) -> list
                 follower in _ADDRESS_MARKS
                 or word.lower() in special
                 or word.isupper()
-                or (word[0] in "IVX" and word[1:2].isupper())
+                or word[0] in "IVX"
                 or follower == "$"
                 or follower == "("
             ):
@@ -134,6 +136,8 @@ def _at_word(source: Source, at: int, word: str, follower: str) -> Edit | None:
         if edit is None and len(word) == 1 and follower == ".":
             edit = words.initials_rule(source, at, word)
         edit = edit or dates.month_first_rule(source, at)
+        if edit is None and follower in "-–. ":
+            edit = dates.weekdays_rule(source, at)
         if edit is None and set(word) <= _ROMAN_LETTERS:
             edit = numbers.roman_rule(source, at)
         if edit is None and (word.isupper() or follower == "$"):

@@ -59,7 +59,7 @@ def symbol_rule(source: Source, at: int) -> Edit | None:
     if char in "….":
         return _ellipsis(source, at)
     if char in ":;=<" and before.isspace() and (found := _EMOTICON.match(text, at)):
-        return Edit(at, found.end(), "")
+        return Edit(at, found.end() + (source.char_at(found.end()) == " " and at == 0), "")
     if char in "-=<→⇒➡" and (found := _ARROWS.match(text, at)):
         sign = "⇒" if "=" in found[0] or found[0] == "⇒" else "→"
         if found[0] == "--" or (

@@ -82,7 +82,12 @@ def title_rule(source: Source, at: int, word: str) -> Edit | None:
             said = "Street"
         if written != "st." or said == "Street":
             return Edit(at, end, said + _kept_stop(source, "", end))
-    if following and following[1].isupper() and (word[0].isupper() or language.code == "es"):
+    joined = following and text.startswith(("and ", "und ", "et ", "y "), following.start(1))
+    if (
+        following
+        and (following[1].isupper() or joined)
+        and (word[0].isupper() or language.code == "es")
+    ):
         return Edit(at, end, said)
     return None
 

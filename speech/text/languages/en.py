@@ -16,9 +16,10 @@ def _date(day: int | None, month: int | None, year_: int | None, before: str) ->
 
 def _clock(hour: int, minute: int, second: int | None) -> str:
     said = cardinal(hour, "en")
-    if minute == 0 and second is None:
-        return f"{said} o'clock" if 0 < hour < 13 else f"{said} hundred" if hour else "zero hundred"
-    said += f" oh {cardinal(minute, 'en')}" if minute < 10 else f" {cardinal(minute, 'en')}"
+    if minute == 0:
+        said += " o'clock" if 0 < hour < 13 else " hundred"
+    else:
+        said += f" oh {cardinal(minute, 'en')}" if minute < 10 else f" {cardinal(minute, 'en')}"
     if second is not None:
         said += f" and {cardinal(second, 'en')} second{'' if second == 1 else 's'}"
     return said
@@ -55,7 +56,8 @@ LANGUAGE = Language(
         "incl.": "including", "excl.": "excluding", "cf.": "compare", "resp.": "respectively",
         "tbsp.": "tablespoons", "tsp.": "teaspoons", "w/o": "without", "w/": "with",
         "a.k.a.": "also known as", "misc.": "miscellaneous", "govt.": "government",
-        "b/c": "because", "viz.": "namely", "et al.": "and others", "ca.": "circa",
+        "b/c": "because", "ph.d.": "P-H-D", "viz.": "namely", "et al.": "and others",
+        "ca.": "circa",
         "tbsp": "tablespoons", "tsp": "teaspoons", "vs": "versus", "hrs": "hours",
         "mins": "minutes", "secs": "seconds", "approx": "approximately",
     },
