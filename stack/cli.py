@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -41,6 +42,16 @@ def up(
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Check each part, and say what is missing and how to get it."""
+    from stack import doctor as command
+
+    raise typer.Exit(command.doctor(as_json=as_json))
+
+
+@app.command()
 def call(
     wav: Annotated[Path | None, typer.Option(help="Speak this recording.")] = None,
     text: Annotated[bool, typer.Option("--text", help="Type instead of speaking.")] = False,
@@ -70,6 +81,19 @@ def chat(
     from stack import chat as command
 
     command.chat(flow, message, backend)
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A wav, flac, ogg or mp3 file.")],
+    voice: Annotated[str | None, typer.Option(help="Name of a voice, or its .onnx file.")] = None,
+    speed: Annotated[float, typer.Option(help="2 is twice as fast.")] = 1.0,
+) -> None:
+    """Speak a text into a file."""
+    from stack import say as command
+
+    command.say(text, output, voice=voice, speed=speed)
 
 
 @app.command()
@@ -113,6 +137,8 @@ _mount("voices", "Work with voices.")
 
 def main() -> int:
     """Runs the command and turns its errors into one sentence and a status."""
+    # The native library tells its own troubles here; ours are raised as errors.
+    logging.getLogger("livekit").addHandler(logging.NullHandler())
     try:
         app()
     except ParleyError as error:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack.doctor import Finding, State, examine
+from stack.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+PORTS = (
+    "LIVEKIT_PORT",
+    "LIVEKIT_TCP_PORT",
+    "LIVEKIT_UDP_PORT",
+    "BACKEND_PORT",
+    "WORKER_PORT",
+    "LLM_SERVER_PORT",
+)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without settings, and ports that nobody uses."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LLM"):
+        monkeypatch.delenv(name, raising=False)
+    for name in PORTS:
+        monkeypatch.setenv(name, str(free_port()))
+    return tmp_path
+
+
+async def findings() -> dict[str, Finding]:
+    return {finding.name: finding async for finding in examine()}
+
+
+async def test_a_fresh_machine_has_nothing_to_mend(fresh: Path) -> None:
+    found = await findings()
+    assert {name for name, finding in found.items() if finding.state is State.BAD} == set()
+    assert found["voice"].state is State.OK
+    assert found["ears"].detail == "Moonshine understood what Piper said"
+    assert found["keys"].state is State.OFF
+    assert found["stack"].remedy == "Start it: parley up."
+    assert os.environ["BACKEND_PORT"] in found["ports"].detail
+
+
+async def test_a_taken_port_is_bad(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        number = str(holder.getsockname()[1])
+        monkeypatch.setenv("WORKER_PORT", number)
+        found = await findings()
+    assert found["ports"].state is State.BAD
+    assert f"port {number} for the worker's health page is in use" in found["ports"].detail
+
+
+@pytest.mark.parametrize("line", ["TOKEN_TTL_S=soon", "VAD_SILENCE_S=9", "LIVEKIT_PORT=0"])
+async def test_wrong_settings_of_any_process_are_named(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    name, _, value = line.partition("=")
+    monkeypatch.delenv(name, raising=False)
+    (fresh / ".env").write_text(line)
+    found = await findings()
+    assert found["settings"].state is State.BAD
+    assert name in found["settings"].detail
+    assert value not in found["settings"].detail.split(name)[1]
+
+
+def parley(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stack", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+def test_the_report_for_machines_is_json_and_its_status_says_whether_all_is_well(
+    fresh: Path,
+) -> None:
+    (fresh / ".env").write_text("TOKEN_TTL_S=soon")
+    done = parley("doctor", "--json", cwd=fresh)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"]) == (1, False)
+    assert {"name", "state", "detail", "remedy"} == set(report["findings"][0])
+
+
+def test_say_and_listen_understand_each_other(fresh: Path) -> None:
+    said = parley("say", "What is the capital of France?", "-o", "q.flac", cwd=fresh)
+    assert said.returncode == 0, said.stderr
+    heard = parley("listen", "q.flac", "--json", cwd=fresh)
+    assert json.loads(heard.stdout)["text"] == "What is the capital of France?"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["listen", "absent.wav"], "absent.wav is not a sound file"),
+        (["say", "...", "-o", "x.wav"], "nothing to say"),
+        (["say", "Hello.", "-o", "absent/x.wav"], "cannot be written"),
+        (["say", "Hello.", "-o", "x.wav", "--voice", "nobody"], "nobody"),
+        (["chat", "Hello"], "cannot be reached"),
+        (["call", "--text"], "Start the stack: parley up."),
+        (["call", "--wav", "absent.wav"], "cannot be read as a recording"),
+        (["up", "--without", "sleep"], "there is no such part"),
+        (["bench", "absent"], "There is no benchmark 'absent'"),
+    ],
+)
+def test_commands_say_what_is_wrong_in_one_sentence(
+    fresh: Path, arguments: list[str], said: str
+) -> None:
+    done = parley(*arguments, cwd=fresh)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.startswith("parley: ")
+    assert "Traceback" not in done.stderr
