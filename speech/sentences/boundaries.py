@@ -1,56 +1,326 @@
-"""Whether a sentence ends at a terminator or at the end of a line."""
+"""Whether a sentence ends at a candidate: a terminator, a line end or an emoji.
+
+Each candidate is decided once, from the sentence before it and as little after it as tells: one
+character where the word before is plain, the next word where the word before is an abbreviation.
+What follows never changes a decision, so that sentences are a function of the text alone.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-CANDIDATE = re.compile(r"[.!?…‼⁇⁈⁉。！？｡।॥؟۔\n\r\u2028\u2029]")
-TERMINATORS = re.compile(r"[.!?…‼⁇⁈⁉。！？｡।॥؟۔]{1,32}")
-CLOSERS = re.compile(r"[\"'”’»›)\]}*_~`」』）】〉》]*")
-SPACES = re.compile(r"\s*")
-WIDE_TERMINATORS = frozenset("。！？｡")
-ABBREVIATIONS = frozenset(
-    ["dr", "mr", "mrs", "ms", "prof", "st", "no", "vs", "e.g", "i.e", "etc", "z.b", "d.h"]
+from speech.sentences.candidate import Candidate, Decision, MoreTextNeededError, Verdict
+from speech.sentences.characters import (
+    CALLS,
+    CLOSERS,
+    DASHES,
+    ENDS,
+    NEWLINES,
+    PICTURES,
+    QUOTES,
+    RUN,
+    SPACES,
+    UNSPACED_ENDS,
+    is_wide,
 )
+from speech.sentences.enclosures import is_inside
+from speech.sentences.lines import decide_line
+from speech.sentences.vocabulary import (
+    KINDS,
+    NAMES_WITH_CALLS,
+    OPENERS_OF_SENTENCES,
+    SPEECH_VERBS,
+    is_chatty,
+)
+from speech.sentences.words import is_marker, period_ends
+
+WAIT = Decision(Verdict.WAIT, -1)
+ELLIPSIS = re.compile(r"(?:\.{2,}|[.…]*…[.…]*)")
+FOOTNOTE = re.compile(r"\[\^?\w{1,3}\]")
+FOOTNOTE_PART = re.compile(r"\[\^?\w{0,3}")
+LINK_TARGET = re.compile(r"\([^\s()]{0,300}\)")
+LINK_TARGET_PART = re.compile(r"\([^\s()]{0,300}")
+INLINE_SPACES = re.compile(r"[ \u00a0\u202f]{0,4}")
+TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,40}>")
+TAG_PART = re.compile(r"<(?:/?[A-Za-z][^<>\n]{0,40})?/?")
+ADDRESS = re.compile(r"://|www\.|[/=@\\]")
+MARKED = re.compile('[`|(["]')
+"""What may open something that a sentence does not end in (ASCII)."""
+LETTERS = re.compile(r"[^\W\d_]{0,30}")
+PARTICLES = frozenset("とっなのをにはがでもやとか、，")
+"""What goes on after a Japanese quotation."""
+SAID = re.compile(r"[^\s，。！？、：“]{0,5}[问問说說道答喊叫]")
+SAID_PART = re.compile(r"[^\s，。！？、：“]{0,6}")
 
 
-class Decision(NamedTuple):
-    """What is known about one candidate."""
+def decide(text: str, segment: int, at: int, column: int, *, final: bool) -> Decision:
+    """Decides the candidate at `at`; the arguments are those of `Candidate`."""
+    character = text[at]
+    if character == "." and _is_plain(text, segment, at):
+        return Decision(Verdict.CUT, at + 1)
+    candidate = Candidate(text, segment, at, column, final)
+    try:
+        if character in ENDS or (character == ";" and "Ͱ" <= text[at - 1 : at] <= "Ͽ"):
+            return _decide_end(candidate)
+        if character in NEWLINES:
+            return decide_line(candidate)
+        if character == ";":
+            return Decision(Verdict.JOIN, at + 1)
+        return _decide_picture(candidate)
+    except MoreTextNeededError:
+        return WAIT
 
-    verdict: str
-    """`cut`, `join` or `wait`."""
-    offset: int
-    """Where the sentence ends (`cut`) or where the search goes on (`join`)."""
+
+def _is_plain(text: str, segment: int, at: int) -> bool:
+    """Whether a full stop ends a sentence of plain words: the short way for most of them."""
+    if text[at + 1 : at + 2] not in (" ", "\n"):
+        return False
+    word = text[text.rfind(" ", segment, at) + 1 : at]
+    if len(word) < 4 or not (word.isalpha() and word.isascii() and word.islower()):
+        return False
+    if word in KINDS or word.endswith("str"):
+        return False
+    sentence = text[segment:at]
+    return sentence.isascii() and not MARKED.search(sentence) and not is_chatty(sentence)
 
 
-WAIT = Decision("wait", -1)
+def _decide_end(candidate: Candidate) -> Decision:
+    text, at = candidate.text, candidate.at
+    end = max(candidate.run(RUN, at, 32), at + 1)
+    marks = text[at:end]
+    following = candidate.character(end)
+    if following.isalnum() and marks[-1] not in UNSPACED_ENDS and not is_wide(following):
+        ends = not is_inside(candidate, end) and _unspaced_ends(candidate, marks, end)
+        return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
+    closed = end if following.isspace() else _skip_closers(candidate, end)
+    if "«" in text or "»" in text:
+        closed = _skip_guillemet(candidate, closed)
+    closers = text[end:closed]
+    following = candidate.character(closed)
+    if is_inside(candidate, closed):
+        return Decision(Verdict.JOIN, closed)
+    if not following or following.isspace():
+        return _decide_spaced(candidate, marks, closers, closed)
+    if marks[-1] in UNSPACED_ENDS or is_wide(following) or _ends_with_picture(closers):
+        ends = _wide_ends(candidate, marks, closers, closed)
+        return Decision(Verdict.CUT if ends else Verdict.JOIN, closed)
+    return Decision(Verdict.JOIN, closed)
 
 
-def decide(text: str, start: int, at: int, *, final: bool) -> Decision:
-    """Decides the candidate at `at` of the sentence that begins at `start`.
+def _skip_closers(candidate: Candidate, end: int) -> int:
+    """Where the quotes, brackets, markup and notes that belong to the end are over."""
+    text = candidate.text
+    while True:
+        begin = end
+        end = candidate.run(CLOSERS, begin, 32)
+        for opener in "“»":
+            closer = text.find(opener, begin, end)
+            pair = "„" if opener == "“" else "«"
+            if closer >= 0 and pair not in text[candidate.segment : candidate.at]:
+                end = closer
+        character = candidate.character(end)
+        if character == "[":
+            end = _skip(candidate, FOOTNOTE, FOOTNOTE_PART, end)
+        elif character == "(" and text[end - 1] == "]":
+            end = _skip(candidate, LINK_TARGET, LINK_TARGET_PART, end)
+        elif character == "<":
+            end = _skip(candidate, TAG, TAG_PART, end)
+        if end == begin or candidate.character(end).isspace():
+            return end
 
-    The answer depends on the text alone: more text after it never changes a `cut` or a `join`.
-    """
-    if text[at] in "\n\r\u2028\u2029":
-        spaces = SPACES.match(text, at)
-        assert spaces is not None
-        if spaces.end() == len(text) and not final and text[at:].count("\n") < 2:
-            return WAIT
-        if spaces.group().count("\n") >= 2 and at > start:
-            return Decision("cut", at)
-        return Decision("join", spaces.end())
-    run = TERMINATORS.match(text, at)
-    assert run is not None
-    closers = CLOSERS.match(text, run.end())
-    assert closers is not None
-    end = closers.end()
-    if end == len(text):
-        return Decision("cut", end) if final else WAIT
-    if text[end].isspace() or text[at] in WIDE_TERMINATORS:
-        word = text[start:at].rsplit(maxsplit=1)
-        last = word[-1].lower() if word else ""
-        if text[at] == "." and (last in ABBREVIATIONS or (len(last) == 1 and last != "i")):
-            return Decision("join", end)
-        return Decision("cut", end)
-    return Decision("join", end)
+
+def _skip_guillemet(candidate: Candidate, end: int) -> int:
+    """Where the quotation is closed that began with `«` (French, with a space) or `»`."""
+    text = candidate.text
+    sentence = text[candidate.segment : candidate.at]
+    opened = max(sentence.rfind("«"), sentence.rfind("»"))
+    if opened < 0 or (sentence[opened] == "»" and "«" in sentence[:opened]):
+        return end
+    closer = "»" if sentence[opened] == "«" else "«"
+    space = candidate.run(INLINE_SPACES, end, 4) if closer == "»" else end
+    return space + 1 if candidate.character(space) == closer else end
+
+
+def _skip(candidate: Candidate, whole: re.Pattern[str], part: re.Pattern[str], index: int) -> int:
+    if match := whole.match(candidate.text, index):
+        return match.end()
+    candidate.run(part, index, 301)
+    return index
+
+
+def _unspaced_ends(candidate: Candidate, marks: str, end: int) -> bool:
+    """Whether a sentence ends where a letter follows at once: `one.Two`, `Really?Yes`."""
+    text = candidate.text
+    if not text[end].isupper():
+        return False
+    words = candidate.words_before(1)
+    token = words[0].lstrip("([{«“„\"'‘*_~`¿¡—–-") if words else ""
+    if not token or ADDRESS.search(token):
+        return False
+    if marks[-1] in CALLS:
+        return True
+    if marks != "." or not (token[-1].islower() or token[-1].isdigit()):
+        return False
+    stop = candidate.run(LETTERS, end, 30)
+    word = text[end:stop]
+    if not (word[1:].islower() or word in ("I", "A")):
+        return False
+    following = candidate.character(stop)
+    if following in ("(", "_", "/", "@", "=", "[", "\\", "-") and following:
+        return False
+    if following == "." and candidate.character(stop + 1).isalnum():
+        return text[stop + 1].isupper() and token.islower()
+    if word.lower() in OPENERS_OF_SENTENCES:
+        return True
+    if not token.replace("'", "").replace("’", "").isalpha() or len(token) < 2:
+        return False
+    sentence = text[candidate.segment : candidate.at].strip()
+    return token.islower() or token == sentence
+
+
+def _decide_spaced(candidate: Candidate, marks: str, closers: str, end: int) -> Decision:
+    """Decides a candidate with white space, or nothing at all, behind it and its closers."""
+    if ELLIPSIS.fullmatch(marks):
+        ends = _ellipsis_ends(candidate, end)
+    elif marks[-1] in CALLS or marks[0] in CALLS or marks == ";":
+        return _decide_call(candidate, marks, closers, end)
+    elif marks != ".":
+        ends = True
+    elif candidate.text[end - 1 : end] in QUOTES or ")" in closers or "]" in closers:
+        ends = _follows_large(candidate, end) and not is_marker(candidate)
+    elif _is_spaced_ellipsis(candidate, end):
+        ends = _ellipsis_ends(candidate, end)
+    else:
+        ends = period_ends(candidate, end)
+        if ends and is_chatty(candidate.text[candidate.segment : candidate.at]):
+            end = _skip_pictures(candidate, end)
+    return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
+
+
+def _follows_large(candidate: Candidate, end: int) -> bool:
+    follow = candidate.follow(end)
+    if candidate.is_newline_between(end, follow):
+        return True
+    return not candidate.character(follow).islower()
+
+
+def _is_spaced_ellipsis(candidate: Candidate, end: int) -> bool:
+    text, at = candidate.text, candidate.at
+    if text[at - 1 : at] != " ":
+        return False
+    return (
+        text[max(0, at - 2) : at] == ". "
+        or candidate.character(candidate.run(SPACES, end, 64)) == "."
+    )
+
+
+def _ellipsis_ends(candidate: Candidate, end: int) -> bool:
+    text = candidate.text
+    if not text[candidate.segment : candidate.at].strip(" .…\"'“«*_-"):
+        return False
+    follow = candidate.follow(end)
+    if candidate.is_newline_between(end, follow) or not candidate.character(follow):
+        return True
+    if any(character in QUOTES for character in text[end:follow]):
+        return True
+    if not text[follow].isupper():
+        return text[follow] in "¿¡"
+    return text[follow] != "I" or candidate.word(follow) != "I"
+
+
+def _decide_call(candidate: Candidate, marks: str, closers: str, end: int) -> Decision:
+    """Decides a question or a call."""
+    text, segment = candidate.text, candidate.segment
+    quoted = any(character in QUOTES for character in closers)
+    bracketed = ")" in closers or "]" in closers
+    sentence = text[segment : candidate.at].lstrip()
+    space = candidate.run(SPACES, end, 64)
+    following = candidate.character(space)
+    if not following or candidate.is_newline_between(end, space):
+        return Decision(Verdict.CUT, end)
+    if picture := _picture_end(candidate, space):
+        return Decision(Verdict.CUT, picture)
+    follow = candidate.follow(end)
+    letter = candidate.character(follow)
+    ends = True
+    if quoted or bracketed:
+        ends = not letter.islower() and not (quoted and _is_said(candidate, sentence, follow))
+    elif letter.islower() and following in DASHES:
+        ends = False
+    elif letter.islower():
+        words = candidate.words_before(1)
+        ends = not words or words[0].lower() not in NAMES_WITH_CALLS
+    return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
+
+
+def _is_said(candidate: Candidate, sentence: str, follow: int) -> bool:
+    """Whether the words after a quotation tell who said it: `"Really?" John asked.`."""
+    if sentence[:1] not in "\"'“‘«„":
+        return False
+    letter = candidate.character(follow)
+    if not letter.isalpha():
+        return False
+    if not letter.isupper():
+        return True
+    word = candidate.word(follow)
+    if word.lower() in OPENERS_OF_SENTENCES and word != "I":
+        return False
+    following = candidate.character(follow + len(word))
+    if following != " ":
+        return False
+    return candidate.word(follow + len(word) + 1) in SPEECH_VERBS
+
+
+def _wide_ends(candidate: Candidate, marks: str, closers: str, end: int) -> bool:
+    """Whether a sentence ends where no white space follows: Chinese, Japanese, Hindi."""
+    following = candidate.character(end)
+    if marks == ".":
+        return candidate.text[candidate.at - 1 : candidate.at].isalpha()
+    if marks[-1] in "….":
+        return bool(closers) and not following.islower() and not is_wide(following)
+    if "」" in closers or "』" in closers or "）" in closers:
+        return following not in PARTICLES
+    if "”" in closers and marks[-1] in CALLS | {"。"}:
+        if SAID.match(candidate.text, end):
+            return False
+        candidate.run(SAID_PART, end, 6)
+    return following not in "，、；："
+
+
+def _picture_end(candidate: Candidate, index: int) -> int:
+    """Where the emoji and emoticons that begin at `index` end; 0 where there are none."""
+    if match := PICTURES.match(candidate.text, index):
+        if match.end() == len(candidate.text) and not candidate.final:
+            raise MoreTextNeededError
+        return match.end()
+    if candidate.character(index) in (":", ";", "="):
+        candidate.character(index + 1)
+        candidate.character(index + 2)
+    return 0
+
+
+def _skip_pictures(candidate: Candidate, end: int) -> int:
+    """Where the sentence ends, with the emoji that belong to it behind white space."""
+    space = candidate.run(SPACES, end, 64)
+    if not candidate.character(space) or candidate.is_newline_between(end, space):
+        return end
+    return _picture_end(candidate, space) or end
+
+
+def _ends_with_picture(closers: str) -> bool:
+    return bool(closers) and PICTURES.match(closers[-1]) is not None
+
+
+def _decide_picture(candidate: Candidate) -> Decision:
+    """Decides emoji that no terminator stands before: they close a sentence, or stand in it."""
+    text, at = candidate.text, candidate.at
+    end = _picture_end(candidate, at) or at + 1
+    if not candidate.character(end).isspace() or is_inside(candidate, end):
+        return Decision(Verdict.JOIN, end)
+    alone = not text[candidate.segment : at].strip()
+    if alone and candidate.begins_line:
+        return Decision(Verdict.JOIN, end)
+    follow = candidate.follow(end)
+    letter = candidate.character(follow)
+    ends = letter.isupper() and (alone or candidate.word(follow).lower() in OPENERS_OF_SENTENCES)
+    return Decision(Verdict.CUT if ends else Verdict.JOIN, end)

@@ -1,0 +1,58 @@
+"""Whether a place stands in something that a sentence does not end in."""
+
+from __future__ import annotations
+
+from speech.sentences.candidate import Candidate
+
+NARROW_BRACKETS = (("(", ")", 200), ("[", "]", 200))
+BRACKETS = (
+    *NARROW_BRACKETS,
+    ("（", "）", 120),
+    ("「", "」", 120),
+    ("『", "』", 120),
+    ("《", "》", 60),
+    ("【", "】", 120),
+)
+"""Brackets, with the number of characters behind the opening one that count as inside."""
+SHORT_QUOTE = 25
+"""A sentence does not end in a quotation that is not longer than this yet."""
+
+
+def is_inside(candidate: Candidate, end: int) -> bool:
+    """Whether the candidate stands in code, a table row, a bracket or a short quotation.
+
+    Args:
+        candidate: Where a sentence may end.
+        end: Behind its closers: what they close is not open any more.
+    """
+    text, segment = candidate.text, candidate.segment
+    part = text[segment:end]
+    if "`" in part and text.count("`", max(segment, candidate.line), end) % 2:
+        return True
+    if "|" in part and _is_in_table(candidate):
+        return True
+    for opener, closer, limit in NARROW_BRACKETS if part.isascii() else BRACKETS:
+        if opener in part:
+            opened = part.rfind(opener)
+            if opened > part.rfind(closer) and candidate.at - segment - opened < limit:
+                before = part[:opened].strip(" \n\"'“*_")
+                return bool(before) and before[-1] not in ":;"
+    opened = _open_quote(part)
+    return opened >= 0 and candidate.at - segment - opened <= SHORT_QUOTE
+
+
+def _is_in_table(candidate: Candidate) -> bool:
+    line = candidate.line
+    return candidate.has_whole_line and candidate.text[line : line + 20].lstrip().startswith("|")
+
+
+def _open_quote(part: str) -> int:
+    """Where the quotation that is still open begins, or -1."""
+    opened = part.rfind('"') if '"' in part and part.count('"') % 2 else -1
+    if part.isascii():
+        return opened
+    for opener, closer in (("„", "“") if "„" in part else ("“", "”"), ("«", "»"), ("»", "«")):
+        last = part.rfind(opener)
+        if last > part.rfind(closer) and (opener != "»" or "«" not in part):
+            opened = max(opened, last)
+    return opened

@@ -1,0 +1,209 @@
+"""Whether a full stop after a word, a number or a letter ends the sentence."""
+
+from __future__ import annotations
+
+import re
+
+from speech.sentences.candidate import Candidate
+from speech.sentences.structure import MARKER
+from speech.sentences.vocabulary import (
+    BEFORE_LETTERS,
+    BEFORE_ORDINALS,
+    CALENDAR,
+    KINDS,
+    MONTHS,
+    OPENERS_OF_SENTENCES,
+    Kind,
+    kind_of,
+    prefixes,
+)
+
+LEADING = "([{«»“„‚\"'‘’*_~`¿¡—–-#>|<"
+"""What may stand before the first letter of a word."""
+TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since) \S+ \S+", re.I)
+"""A sentence that has only said when so far: `At 5 p.m.`"""
+NUMBER = re.compile(r"\s*([1-9]\d?)[.)]")
+"""The number of a list item."""
+ROMAN = re.compile(r"[IVXLC]{2,7}")
+DOTTED = re.compile(r"(?:\w{1,2}\.)+-?\w{1,2}")
+"""Letters with full stops between them: `U.S`, `p.m`, `J.K`, `J.-C`."""
+VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûãõåæøąęěůőűıаеёиоуыэюяіїєαεηιουωάέήίόύώ]", re.I)
+_CALENDAR_BEGINNINGS = prefixes(CALENDAR)
+_MONTH_BEGINNINGS = prefixes(MONTHS)
+_OPENER_BEGINNINGS = prefixes(OPENERS_OF_SENTENCES)
+
+
+def period_ends(candidate: Candidate, end: int) -> bool:
+    """Whether the full stop of a candidate ends the sentence.
+
+    Args:
+        candidate: A single full stop with white space behind it and its closers.
+        end: Where that white space begins.
+
+    Raises:
+        MoreTextNeededError: Only what follows can tell.
+    """
+    words = candidate.words_before(3)
+    if not words:
+        return True
+    token = words[0].lstrip(LEADING)
+    previous = words[1].lower() if len(words) > 1 else ""
+    if not token:
+        return True
+    if token.isdigit():
+        return _number_ends(candidate, end, token, words)
+    kind = kind_of(token)
+    if kind is None and len(words) > 1 and len(token) < 4:
+        kind = _joined_kind(words)
+    if kind is None:
+        if len(token) > 3 and token.isalpha():
+            return not token.endswith("str") or _ends_street(candidate, end)
+        if not token.isascii() and token.lower() == token.upper():
+            return True
+        if not any(character.isalpha() for character in token):
+            return True
+    if is_marker(candidate):
+        return False
+    if kind is not None:
+        decided = _kind_ends(candidate, end, kind, previous)
+        if decided is not None:
+            return decided
+    if len(token) == 2 and token[0] == token[1] and token.isupper():
+        return _is_large(candidate, end) and _opens_sentence(candidate, end)
+    if len(token) == 1:
+        return _letter_ends(candidate, end, token, previous)
+    if DOTTED.fullmatch(token):
+        return _is_large(candidate, end) and _opens_sentence(candidate, end)
+    if len(token) > 5 or not token.replace("'", "").replace("’", "").isalpha():
+        return True
+    if not VOWELS.search(token) or ROMAN.fullmatch(token) or token[0].isupper():
+        if candidate.is_newline_between(end, end + 1):
+            return True
+        return _is_large(candidate, end) or _begins_small(candidate)
+    return True
+
+
+def _joined_kind(words: list[str]) -> Kind | None:
+    """The kind of an abbreviation written with white space inside: `z. B.`, `EE. UU.`."""
+    joined = words[0].lstrip(LEADING)
+    kind = None
+    for word in words[1:]:
+        part = word.lstrip(LEADING)
+        if not part.endswith(".") or len(part) > 4 or len(words[0]) > 3:
+            break
+        joined = part + joined
+        kind = kind_of(joined) or kind
+    if kind is None and len(joined) == 2:
+        kind = KINDS.get(f"{words[1].lower().lstrip(LEADING)} {words[0]}")
+    return kind
+
+
+def _ends_street(candidate: Candidate, end: int) -> bool:
+    """Whether a German street's name (`Hauptstr.`) ends a sentence: not before its number."""
+    follow = candidate.follow(end)
+    return not candidate.character(follow).isdigit() and _is_large(candidate, end)
+
+
+def is_marker(candidate: Candidate) -> bool:
+    """Whether a list marker stands before the candidate: `1.`, `a.`, `IV.` where a line begins."""
+    text, line = candidate.text, candidate.line
+    if candidate.at - line > 24 or not candidate.has_whole_line:
+        return False
+    return MARKER.fullmatch(text, line, candidate.at) is not None
+
+
+def _number_ends(candidate: Candidate, end: int, token: str, words: list[str]) -> bool:
+    if len(token) > 3 or words[0] != token:
+        return True
+    if is_marker(candidate) or len(words) == 1 or words[1] in "•·-–—*":
+        return False
+    begun = NUMBER.match(candidate.text, candidate.segment)
+    if begun and int(begun[1]) + 1 == int(token):
+        return False
+    if not _is_large(candidate, end):
+        return False
+    follow = candidate.follow(end)
+    if not candidate.character(follow).isupper():
+        return True
+    before = [word.lower().lstrip(LEADING) for word in words[1:]] + ["", ""]
+    if before[0] in BEFORE_ORDINALS and not (before[0] == "am" and before[1] == "i"):
+        return False
+    return not candidate.is_word_of(follow, MONTHS, _MONTH_BEGINNINGS)
+
+
+def _kind_ends(candidate: Candidate, end: int, kind: Kind, previous: str) -> bool | None:
+    """What the kind of an abbreviation says; None where it is a plain word here."""
+    if kind is Kind.JOINS:
+        return False
+    follow = candidate.follow(end)
+    if candidate.is_paragraph_between(end, follow):
+        return True
+    character = candidate.character(follow)
+    if not character:
+        return True
+    if kind is Kind.COUNTS_ONLY:
+        return False if character.isdigit() else None
+    if kind in (Kind.COUNTS, Kind.DATES) and character.isdigit():
+        return False
+    if not _is_large(candidate, end):
+        return False
+    if kind is Kind.ENDS and TIME_ONLY.fullmatch(candidate.text, candidate.segment, candidate.at):
+        return False
+    if kind is Kind.NAMES:
+        return not character.isdigit() and _opens_sentence(candidate, end)
+    if not character.isupper():
+        return True
+    if kind is Kind.COUNTS:
+        word = candidate.word(follow)
+        return word == "I" or not (len(word) == 1 or ROMAN.fullmatch(word))
+    return not candidate.is_word_of(follow, CALENDAR, _CALENDAR_BEGINNINGS)
+
+
+def _letter_ends(candidate: Candidate, end: int, letter: str, previous: str) -> bool:
+    if not letter.isupper():
+        if _is_letter_next(candidate, end):
+            return False
+        if previous[-1:].isdigit() or ROMAN.fullmatch(previous.upper()):
+            return _is_large(candidate, end)
+        return _is_large(candidate, end) and _opens_sentence(candidate, end)
+    if not _is_large(candidate, end):
+        return False
+    if _is_letter_next(candidate, end):
+        return False
+    begin = max(candidate.segment, candidate.at - 60)
+    if letter == "I" and previous in ("and", "or", "than", "as", "nor"):
+        return True
+    if BEFORE_LETTERS.search(candidate.text, begin, candidate.at):
+        return True
+    return _opens_sentence(candidate, end)
+
+
+def _is_letter_next(candidate: Candidate, end: int) -> bool:
+    """Whether a single letter with a full stop comes next: `J. R.`, `a. C.`."""
+    follow = candidate.follow(end)
+    return candidate.character(follow).isalpha() and candidate.character(follow + 1) == "."
+
+
+def _is_large(candidate: Candidate, end: int) -> bool:
+    """Whether what follows can begin a sentence: not a small letter, not a comma."""
+    follow = candidate.follow(end)
+    if candidate.is_paragraph_between(end, follow):
+        return True
+    character = candidate.character(follow)
+    return not (character.islower() or (character and character in ",;:)/&%°=+."))
+
+
+def _begins_small(candidate: Candidate) -> bool:
+    """Whether the sentence begins with a small letter, as in text without capitals."""
+    sentence = candidate.text[candidate.segment : candidate.at].lstrip()
+    return sentence[:1].islower()
+
+
+def _opens_sentence(candidate: Candidate, end: int) -> bool:
+    """Whether the next word opens sentences more often than it is a name."""
+    follow = candidate.follow(end)
+    if candidate.is_paragraph_between(end, follow) or not candidate.character(follow):
+        return True
+    if not candidate.is_word_of(follow, OPENERS_OF_SENTENCES, _OPENER_BEGINNINGS):
+        return False
+    return not _is_letter_next(candidate, end)
