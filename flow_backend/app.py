@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flow_backend.api import sessions, turns
+from flow_backend.api import flows, sessions, turns
+from flow_backend.api.body_limit import BodyLimit
 from flow_backend.api.errors import add_error_handlers
 from flow_backend.doors import token
 from flow_backend.engine.engine import Engine, EngineLimits, EngineParts, Models
-from flow_backend.engine.plan import make_plan
 from flow_backend.flows.folder import BUILTIN, load_folder
 from flow_backend.llm.registry import LLMRegistry
+from flow_backend.outbound.call import HttpCaller
+from flow_backend.outbound.guard import AddressGuard
+from flow_backend.outbound.outbox import Outbox
 from flow_backend.settings import BackendSettings
+from flow_backend.store.database import open_database
+from flow_backend.store.flows import FlowStore
+from flow_backend.store.passages import PassageStore
+from flow_backend.store.sessions import SessionStore
+from flow_backend.store.writer import Writer
 
 
 def create_app(settings: BackendSettings, *, models: Models | None = None) -> FastAPI:
@@ -27,23 +39,15 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        registry = LLMRegistry(settings)
-        flows = load_folder(BUILTIN) + (
-            load_folder(settings.flows_dir) if settings.flows_dir else []
-        )
-        plans = {flow.id: make_plan(flow, 1) for flow in flows}
-        limits = EngineLimits(reader_grace_s=settings.reader_grace_s)
-        engine = Engine(EngineParts(models or registry, limits), plans)
-        app.state.engine = engine
-        try:
+        async with AsyncExitStack() as stack:
+            await _open_parts(app, settings, models, stack)
             yield
-        finally:
-            await engine.aclose()
-            await registry.aclose()
 
     app = FastAPI(title="Parley", lifespan=lifespan)
     app.state.settings = settings
     add_error_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes)
+    app.include_router(flows.router)
     app.include_router(sessions.router)
     app.include_router(turns.router)
     app.include_router(token.router)
@@ -54,8 +58,66 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"])
-    async def readyz() -> dict[str, str]:
-        """The process can serve turns."""
-        return {"status": "ok"}
+    async def readyz() -> JSONResponse:
+        """Whether turns can be served, with each dependency's state."""
+        parts = {"database": await _database_state(app.state.database)}
+        ready = all(state == "ok" for state in parts.values())
+        return JSONResponse(
+            {"status": "ok" if ready else "unavailable", "parts": parts}, 200 if ready else 503
+        )
 
     return app
+
+
+async def _open_parts(
+    app: FastAPI, settings: BackendSettings, models: Models | None, stack: AsyncExitStack
+) -> None:
+    database = await open_database(settings.database_url)
+    stack.push_async_callback(database.dispose)
+    registry = LLMRegistry(settings)
+    stack.push_async_callback(registry.aclose)
+    allowed = [entry.strip() for entry in settings.http_allowed_hosts.split(",")]
+    secrets = {
+        name.upper(): secret.get_secret_value() for name, secret in settings.flow_secrets.items()
+    }
+    caller = HttpCaller(AddressGuard(filter(None, allowed)), secrets)
+    stack.push_async_callback(caller.aclose)
+    writer = await stack.enter_async_context(Writer(database))
+    outbox = Outbox(database, writer, caller)
+    stack.push_async_callback(outbox.aclose)
+    parts = EngineParts(
+        models=models or registry,
+        limits=EngineLimits(
+            node_entries_per_turn=settings.node_entries_per_turn,
+            reader_grace_s=settings.reader_grace_s,
+            speculation_s=settings.speculation_s,
+            session_idle_s=settings.session_idle_s,
+            session_kept_s=settings.session_kept_days * 86400,
+            history_tokens=settings.history_tokens,
+        ),
+        flows=FlowStore(database),
+        sessions=SessionStore(database),
+        passages=PassageStore(database),
+        writer=writer,
+        outbox=outbox,
+        caller=caller,
+    )
+    folders = [BUILTIN, settings.flows_dir] if settings.flows_dir else [BUILTIN]
+    for folder in folders:
+        for flow in load_folder(folder):
+            document = flow.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            document.pop("version", None)
+            await parts.flows.load(document)
+    app.state.parts = parts
+    app.state.database = database
+    alone = database.dialect.name == "sqlite"
+    app.state.engine = await stack.enter_async_context(Engine(parts, alone=alone))
+
+
+async def _database_state(database: AsyncEngine) -> str:
+    try:
+        async with database.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError) as error:
+        return type(error).__name__
+    return "ok"

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from flow_backend.doors.room_settings import RoomSettings
 from flow_backend.llm.settings import LLMSettings
+from protocol.errors import ConfigError
 from protocol.settings import LogLevel
+
+_SECRET = "FLOW_SECRET_"
+
+
+def _flow_secrets() -> dict[str, SecretStr]:
+    """Every `FLOW_SECRET_<NAME>` of the environment, or the file that `…_FILE` names."""
+    secrets = {}
+    for variable, value in os.environ.items():
+        name = variable.removeprefix(_SECRET).upper()
+        if name == variable.upper() or not name:
+            continue
+        if name.endswith("_FILE"):
+            name = name.removesuffix("_FILE")
+            try:
+                value = Path(value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    "setting_invalid",
+                    f"{variable}: the file cannot be read. Name a readable UTF-8 text file.",
+                ) from error
+        secrets[name] = SecretStr(value)
+    return secrets
 
 
 class BackendSettings(LLMSettings, RoomSettings):
@@ -20,10 +44,28 @@ class BackendSettings(LLMSettings, RoomSettings):
     """Port of the backend and the page; 0: any."""
     log_level: LogLevel = "INFO"
     """Least severity that is logged."""
+    database_url: str = Field(default="sqlite:///.parley/parley.db", repr=False)
+    """`sqlite:///path` or `postgresql://user:password@host/name`."""
     flows_dir: Path | None = None
     """A folder with flows in YAML or JSON, loaded at start beside the ones that ship with us."""
+    flow_secrets: dict[str, SecretStr] = Field(default_factory=_flow_secrets)
+    """What `${secret:NAME}` in http nodes stands for: a JSON object by name. Unset, it is every
+    `FLOW_SECRET_<NAME>`, or the file that `FLOW_SECRET_<NAME>_FILE` names."""
+    http_allowed_hosts: str = ""
+    """Private hosts (`name`, `name:port`) and networks (`10.1.0.0/16`) that http nodes may reach,
+    with commas between; `*` for all."""
     reader_grace_s: float = Field(default=5.0, ge=0, le=3600)
     """Seconds for which a turn that nobody reads goes on, so that it can be resumed."""
+    speculation_s: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds after which a speculative turn that nobody committed is discarded."""
+    session_idle_s: float = Field(default=1800.0, gt=0)
+    """Seconds after which a session that nobody uses ends."""
+    session_kept_days: float = Field(default=30.0, gt=0)
+    """Days for which an ended session stays in the database."""
+    history_tokens: int = Field(default=1500, ge=100, le=1_000_000)
+    """Tokens of history in a prompt, estimated; older turns are summarised."""
+    node_entries_per_turn: int = Field(default=100, ge=1, le=10_000)
+    """How many nodes a turn may enter before it counts as a loop."""
     ping_s: float = Field(default=10.0, gt=0, le=300)
     """Seconds between pings on a stream."""
     max_request_bytes: int = Field(default=2_000_000, ge=1024)

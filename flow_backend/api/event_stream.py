@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from flow_backend.engine.stream import TurnStream
 
-PING = b": ping\n\n"
+PING = b": ping\n"
+"""One line and no blank one, which some clients would take for an event."""
 
 
 class EventStream(Response):
@@ -57,7 +58,8 @@ class EventStream(Response):
                     body = frames[0] if len(frames) == 1 else b"".join(frames)
                     await send({"type": "http.response.body", "body": body, "more_body": True})
                 elif stream.closed:
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    end = stream.frame(stream.lost, self._position + 1) if stream.lost else b""
+                    await send({"type": "http.response.body", "body": end, "more_body": False})
                     return
                 elif not await self._news():
                     await send({"type": "http.response.body", "body": PING, "more_body": True})

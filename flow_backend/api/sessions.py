@@ -12,8 +12,12 @@ from protocol.turns import SessionOpened, SessionRequest, SessionState, Transcri
 
 router = APIRouter(prefix="/api/flows/{flow_id}", tags=["sessions"])
 
-Id = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~:@-]+$")]
-"""An id in a path: letters, digits and `._~:@-`."""
+FlowId = Annotated[
+    str, Path(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]*$")
+]
+Id = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~:@+-]+$")]
+"""A session's id in a path: room names, telephone numbers and uuids fit."""
+TurnId = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")]
 
 
 def get_engine(request: Request) -> Engine:
@@ -26,26 +30,26 @@ EngineDep = Annotated[Engine, Depends(get_engine)]
 
 
 @router.post("/sessions", status_code=201)
-async def open_session(flow_id: Id, body: SessionRequest, engine: EngineDep) -> SessionOpened:
+async def open_session(flow_id: FlowId, body: SessionRequest, engine: EngineDep) -> SessionOpened:
     """Opens a session; the client speaks the greeting, if there is one."""
-    session = engine.open(flow_id, variables=body.variables, metadata=body.metadata)
+    session, greeting = await engine.open(
+        flow_id, variables=body.variables, metadata=body.metadata, version=body.version
+    )
     return SessionOpened(
-        session_id=session.id,
-        flow_version=session.plan.version,
-        greeting=engine.greet(session),
+        session_id=session.id, flow_version=session.plan.version, greeting=greeting
     )
 
 
 @router.get("/sessions/{session_id}")
-async def get_session(flow_id: Id, session_id: Id, engine: EngineDep) -> SessionState:
+async def get_session(flow_id: FlowId, session_id: Id, engine: EngineDep) -> SessionState:
     """A session's state, variables and transcript."""
-    return _shown(flow_id, engine.session(flow_id, session_id))
+    return _shown(flow_id, await engine.session(flow_id, session_id))
 
 
 @router.delete("/sessions/{session_id}", status_code=204, response_class=Response)
-async def end_session(flow_id: Id, session_id: Id, engine: EngineDep) -> None:
+async def end_session(flow_id: FlowId, session_id: Id, engine: EngineDep) -> None:
     """Ends a session and cancels its turn."""
-    engine.session(flow_id, session_id).end()
+    await (await engine.session(flow_id, session_id)).end()
 
 
 def _shown(flow_id: str, session: Session) -> SessionState:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from flow_backend.api.event_stream import EventStream
-from flow_backend.api.sessions import EngineDep, Id
+from flow_backend.api.sessions import EngineDep, FlowId, Id, TurnId
 from flow_backend.engine.turn import Turn
 from protocol.errors import FlowError
 from protocol.events import parse_event_id
@@ -17,71 +17,81 @@ router = APIRouter(prefix="/api/flows/{flow_id}", tags=["turns"])
 
 SESSION = "/sessions/{session_id}"
 TURN = SESSION + "/turns/{turn_id}"
-TurnId = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")]
+NewTurnId = Annotated[
+    str | None, Query(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")
+]
 
 
 @router.get("/stream/{session_id}", response_class=EventStream)
 async def stream(
-    flow_id: Id,
+    flow_id: FlowId,
     session_id: Id,
     input: Annotated[str, Query(max_length=100_000)],
     request: Request,
     engine: EngineDep,
-    turn_id: TurnId = None,
+    turn_id: NewTurnId = None,
     speculative: bool = False,
 ) -> Response:
     """Runs a turn; an unknown session id makes a session."""
-    session = engine.session_or_new(flow_id, session_id)
-    return _stream(request, session.start_turn(input, turn_id, speculative=speculative))
+    session = await engine.session_or_new(flow_id, session_id)
+    turn = await session.start_turn(input, turn_id, speculative=speculative)
+    return _stream(request, turn)
 
 
 @router.post(SESSION + "/turns", response_class=EventStream)
 async def start_turn(
-    flow_id: Id, session_id: Id, body: TurnRequest, request: Request, engine: EngineDep
+    flow_id: FlowId, session_id: Id, body: TurnRequest, request: Request, engine: EngineDep
 ) -> Response:
     """Runs a turn in a session that was opened before."""
-    session = engine.session(flow_id, session_id)
-    turn = session.start_turn(body.input, body.turn_id, speculative=body.speculative)
+    session = await engine.session(flow_id, session_id)
+    turn = await session.start_turn(body.input, body.turn_id, speculative=body.speculative)
     return _stream(request, turn)
 
 
 @router.get(TURN + "/events", response_class=EventStream)
 async def resume(
-    flow_id: Id,
+    flow_id: FlowId,
     session_id: Id,
-    turn_id: Id,
+    turn_id: TurnId,
     request: Request,
     engine: EngineDep,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The turn's events after a given one, live if it still runs."""
     if after is None:
         after = _seq(last_event_id, turn_id) if last_event_id else 0
-    return _stream(request, engine.session(flow_id, session_id).turn(turn_id), after)
+    session = await engine.session(flow_id, session_id)
+    turn = await session.turn(turn_id)
+    last = len(turn.stream.frames)
+    if after > last and turn.stream.lost is None:
+        raise FlowError(
+            "request_invalid", f"Turn {turn_id!r} has {last} events so far.", path="after"
+        )
+    return _stream(request, turn, after)
 
 
 @router.post(TURN + "/commit", status_code=204, response_class=Response)
-async def commit(flow_id: Id, session_id: Id, turn_id: Id, engine: EngineDep) -> None:
+async def commit(flow_id: FlowId, session_id: Id, turn_id: TurnId, engine: EngineDep) -> None:
     """The user's turn is over; may be repeated."""
-    session = engine.session(flow_id, session_id)
-    session.commit(session.turn(turn_id))
+    session = await engine.session(flow_id, session_id)
+    await session.commit(await session.turn(turn_id))
 
 
 @router.post(TURN + "/heard", status_code=204, response_class=Response)
 async def heard(
-    flow_id: Id, session_id: Id, turn_id: Id, body: HeardReport, engine: EngineDep
+    flow_id: FlowId, session_id: Id, turn_id: TurnId, body: HeardReport, engine: EngineDep
 ) -> None:
     """What the user really heard of a turn."""
-    session = engine.session(flow_id, session_id)
-    session.heard(session.turn(turn_id), body.text, interrupted=body.interrupted)
+    session = await engine.session(flow_id, session_id)
+    await session.heard(await session.turn(turn_id), body.text, interrupted=body.interrupted)
 
 
 @router.delete(TURN, status_code=204, response_class=Response)
-async def drop_turn(flow_id: Id, session_id: Id, turn_id: Id, engine: EngineDep) -> None:
+async def drop_turn(flow_id: FlowId, session_id: Id, turn_id: TurnId, engine: EngineDep) -> None:
     """Discards a speculative turn, cancels a committed one; may be repeated."""
-    session = engine.session(flow_id, session_id)
-    session.drop(session.turn(turn_id))
+    session = await engine.session(flow_id, session_id)
+    session.drop(await session.turn(turn_id))
 
 
 def _stream(request: Request, turn: Turn, after: int = 0) -> EventStream:

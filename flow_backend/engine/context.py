@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from flow_backend.engine.prompt import build_prompt
 from flow_backend.engine.state import Entry
+from flow_backend.flows.document import Template
 from flow_backend.flows.templates import render
-from flow_backend.llm.base import GenerationParams
+from flow_backend.llm.base import GenerationParams, Message
+from flow_backend.outbound.call import HttpAnswer, HttpCall
+from flow_backend.store.passages import Document, Passage
 from protocol.events import Event, Variables
 
 if TYPE_CHECKING:
     from flow_backend.engine.plan import PlannedEdge, PlannedNode
     from flow_backend.engine.runner import Runner
+
+
+class Filler(BaseModel):
+    """What is said while a slow call is under way."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    text: Template = Field(min_length=1)
+    after_ms: int = Field(default=700, ge=0, le=60_000)
+    """Said if the answer takes longer."""
 
 
 class NodeContext:
@@ -44,7 +62,22 @@ class NodeContext:
         Raises:
             FlowError: `template_failed`.
         """
-        return render(template, self.values()) if "{" in template else template
+        return self.render_with(template, self.values()) if "{" in template else template
+
+    def render_with(self, template: str, values: Mapping[str, Any]) -> str:
+        """Fills a template with other values than the session's.
+
+        Raises:
+            FlowError: `template_failed`.
+        """
+        return render(template, values)
+
+    def leads_away(self, event: str) -> bool:
+        """Whether an `event` edge for this event leaves the node."""
+        return any(
+            edge.condition_type == "event" and edge.condition == event
+            for edge in self.node.deterministic
+        )
 
     def speak(self, text: str) -> None:
         """Emits text for the voice."""
@@ -92,3 +125,73 @@ class NodeContext:
             ProviderError: If the model fails.
         """
         return await self._runner.speaker.converse(self, instructions, params, llm)
+
+    async def complete(
+        self, messages: list[Message], params: GenerationParams, *, llm: str | None = None
+    ) -> str:
+        """Asks a model for something that is not spoken.
+
+        Raises:
+            ProviderError: If the model fails.
+        """
+        provider = await self._runner.provider(llm)
+        answer = await provider.complete(messages, params)
+        if answer.usage is not None:
+            self._runner.count(answer.usage)
+        return answer.text
+
+    def conversation(self) -> list[Message]:
+        """The conversation so far, this turn's input included, as messages without a system one."""
+        return build_prompt("", self._runner.prompt_history(), self.input)
+
+    async def call(self, call: HttpCall, filler: Filler | None = None) -> HttpAnswer:
+        """Makes a call that changes nothing outside."""
+        with self._speaking_if_slow(filler):
+            return await self._runner.parts.caller.call(call)
+
+    @contextmanager
+    def _speaking_if_slow(self, filler: Filler | None) -> Iterator[None]:
+        if filler is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(
+            filler.after_ms / 1000, self.speak, filler.text
+        )
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def effect(self, call: HttpCall, filler: Filler | None = None) -> HttpAnswer:
+        """Makes a call that changes something outside: after the commit, and exactly once.
+
+        A visit that was cut off and is repeated gets the answer to the call that it had begun.
+        Cancelling the turn does not cancel the call.
+        """
+        turn, draft, outbox = self._runner.turn, self._runner.draft, self._runner.parts.outbox
+        if draft.effect_id is not None:
+            answer = await outbox.answer(draft.effect_id)
+            draft.effect_id = None
+            if answer is not None:
+                turn.no_way_back()
+                return answer
+        row = outbox.new_row(self._runner.session_uid, turn.id, self.node.id, call)
+        turn.pending_effect = row
+        await self._runner.commit_barrier(self.node.id)
+        if turn.take_effect() is not None:
+            outbox.add(row)
+            await self._runner.parts.writer.durable()
+        with self._speaking_if_slow(filler):
+            answer = await asyncio.shield(outbox.start(row))
+        draft.effect_id = None
+        return answer
+
+    async def find_passages(
+        self, documents: Sequence[Document], query: str, limit: int
+    ) -> list[Passage]:
+        """Passages of some documents that fit a query, the best first."""
+        return await self._runner.parts.passages.search(documents, query, limit)
+
+    def give_passages(self, passages: list[str]) -> None:
+        """Puts passages into the prompt of the next spoken answer."""
+        self._runner.draft.passages = passages

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from time import time
 from typing import Any, Protocol
 from uuid import uuid4
 
-from flow_backend.engine.plan import Plan
+from sqlalchemy.exc import SQLAlchemyError
+
+from flow_backend.engine.plan import Plan, make_plan
+from flow_backend.engine.recovery import recover_lost_turns
 from flow_backend.engine.session import Session
+from flow_backend.engine.state import SessionState
+from flow_backend.flows.document import Flow
 from flow_backend.flows.templates import render
 from flow_backend.flows.variables import coerce
 from flow_backend.llm.base import LLMProvider
 from flow_backend.nodes.start import StartData
+from flow_backend.outbound.call import HttpCaller
+from flow_backend.outbound.outbox import Outbox
+from flow_backend.store.flows import FlowStore
+from flow_backend.store.passages import PassageStore
+from flow_backend.store.sessions import SessionStore
+from flow_backend.store.writer import Writer
 from protocol.errors import FlowError
+
+log = logging.getLogger(__name__)
+
+_SWEEP_S = 15.0
+_LOST_AFTER_S = 60.0
+"""A running turn that its process has not renewed for so long is lost; renewals come each 15 s."""
 
 
 class Models(Protocol):
@@ -30,8 +50,21 @@ class EngineLimits:
 
     node_entries_per_turn: int = 100
     variable_bytes: int = 65_536
+    """Of one variable, as JSON."""
+    variables_bytes: int = 1_000_000
+    """Of a session's variables together."""
     reader_grace_s: float = 5.0
     """How long a turn that nobody reads goes on."""
+    speculation_s: float = 60.0
+    """How long a speculative turn waits for its commit."""
+    session_idle_s: float = 1800.0
+    """A session that is not used for so long ends."""
+    session_kept_s: float = 30 * 86400.0
+    """How long an ended session stays in the database."""
+    memory_idle_s: float = 300.0
+    """How long an idle session stays in memory."""
+    history_tokens: int = 1500
+    """Of the history in a prompt; older turns are summarised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,84 +73,193 @@ class EngineParts:
 
     models: Models
     limits: EngineLimits
+    flows: FlowStore
+    sessions: SessionStore
+    passages: PassageStore
+    writer: Writer
+    outbox: Outbox
+    caller: HttpCaller
 
 
 class Engine:
-    """Opens, finds and ends sessions."""
+    """Opens, finds and ends sessions; open with `async with`.
 
-    def __init__(self, parts: EngineParts, plans: Mapping[str, Plan]) -> None:
+    Args:
+        parts: What runs need.
+        alone: No other process uses the database: what past ones left behind is taken up at once.
+    """
+
+    def __init__(self, parts: EngineParts, *, alone: bool) -> None:
         self._parts = parts
-        self._plans = plans
+        self._alone = alone
+        self._plans: dict[tuple[str, int], Plan] = {}
         self._sessions: dict[tuple[str, str], Session] = {}
+        self._loading: dict[tuple[str, str], asyncio.Lock] = {}
+        self._sweeper: asyncio.Task[None] | None = None
 
-    def open(
+    async def __aenter__(self) -> Engine:
+        lost_before = time() if self._alone else time() - _LOST_AFTER_S
+        await recover_lost_turns(self._parts.sessions, lost_before)
+        await self._parts.outbox.recover(whatever_claimed=self._alone)
+        self._sweeper = asyncio.create_task(self._sweep(), name="session sweeper")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._sweeper is not None
+        self._sweeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._sweeper
+        await asyncio.gather(*(session.aclose() for session in self._sessions.values()))
+
+    async def open(
         self,
         flow_id: str,
         *,
-        session_id: str | None = None,
         variables: Mapping[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
-    ) -> Session:
-        """Makes a session.
+        version: int | None = None,
+    ) -> tuple[Session, str | None]:
+        """Makes a session and gives it with its greeting, which then counts as said.
 
         Raises:
-            FlowError: `flow_not_found`; `request_invalid` for a required variable that is missing
-                or a value of the wrong type.
+            FlowError: `flow_not_found`; `request_invalid` for variables that the flow's start
+                refuses; `template_failed` for the greeting.
         """
-        plan = self._plans.get(flow_id)
-        if plan is None:
-            raise FlowError("flow_not_found", f"There is no flow {flow_id!r}.")
-        session = Session(session_id or uuid4().hex, plan, self._parts, metadata=metadata)
-        session.state.variables.update(plan.flow.variables)
+        plan = await self._plan(flow_id, version)
+        session = self._new(plan, uuid4().hex, variables or {}, metadata or {})
         data = plan.start.data
         assert isinstance(data, StartData)
-        given = dict(variables or {})
-        for name, declared in data.variables.items():
-            if name not in given and declared.required:
-                raise FlowError(
-                    "request_invalid", f"Variable {name!r} is required.", path=f"variables.{name}"
-                )
-            session.state.variables.setdefault(name, coerce(declared.default, declared.type))
-            try:
-                given[name] = coerce(given.get(name, session.state.variables[name]), declared.type)
-            except ValueError as error:
-                raise FlowError(
-                    "request_invalid", f"Variable {name!r}: {error}.", path=f"variables.{name}"
-                ) from error
-        session.state.variables.update(given)
+        greeting = render(data.greeting, session.state.variables) if data.greeting else None
+        if greeting:
+            session.greeted(greeting)
         self._sessions[flow_id, session.id] = session
-        return session
+        session.save()
+        await self._parts.writer.durable()
+        return session, greeting
 
-    def greet(self, session: Session) -> str | None:
-        """The start node's greeting, which then counts as said."""
-        data = session.plan.start.data
-        assert isinstance(data, StartData)
-        if not data.greeting:
-            return None
-        text = render(data.greeting, session.state.variables)
-        session.greeted(text)
-        return text
-
-    def session(self, flow_id: str, session_id: str) -> Session:
+    async def session(self, flow_id: str, session_id: str) -> Session:
         """A session that was opened before.
 
         Raises:
             FlowError: `session_not_found`.
         """
-        session = self._sessions.get((flow_id, session_id))
+        session = await self._find(flow_id, session_id)
         if session is None:
             raise FlowError("session_not_found", f"Flow {flow_id!r} has no session {session_id!r}.")
         return session
 
-    def session_or_new(self, flow_id: str, session_id: str) -> Session:
+    async def session_or_new(self, flow_id: str, session_id: str) -> Session:
         """A session by its id, made if it is new.
 
         Raises:
             FlowError: As `open` does.
         """
-        known = self._sessions.get((flow_id, session_id))
-        return known or self.open(flow_id, session_id=session_id)
+        return await self._find(flow_id, session_id, make=True) or await self.session(
+            flow_id, session_id
+        )
 
-    async def aclose(self) -> None:
-        """Cancels every turn."""
-        await asyncio.gather(*(session.aclose() for session in self._sessions.values()))
+    @property
+    def session_count(self) -> int:
+        """Sessions in memory."""
+        return len(self._sessions)
+
+    async def _find(self, flow_id: str, session_id: str, *, make: bool = False) -> Session | None:
+        key = flow_id, session_id
+        session = self._sessions.get(key)
+        if session is not None:
+            return session
+        lock = self._loading.setdefault(key, asyncio.Lock())
+        async with lock:
+            session = self._sessions.get(key) or await self._load(flow_id, session_id)
+            if session is None and make:
+                session = self._new(await self._plan(flow_id), session_id, {}, {})
+            if session is not None:
+                self._sessions[key] = session
+        self._loading.pop(key, None)
+        return session
+
+    async def _load(self, flow_id: str, session_id: str) -> Session | None:
+        stored = await self._parts.sessions.session(flow_id, session_id)
+        if stored is None:
+            return None
+        state = SessionState.from_dict(stored.state)
+        state.ended = state.ended or stored.ended
+        return Session(
+            stored.uid,
+            session_id,
+            await self._plan(flow_id, stored.flow_version),
+            self._parts,
+            state=state,
+            metadata=stored.metadata,
+            stored_turns=stored.turn_ids,
+        )
+
+    async def _plan(self, flow_id: str, version: int | None = None) -> Plan:
+        if version is not None and (plan := self._plans.get((flow_id, version))):
+            return plan
+        stored = await self._parts.flows.version(flow_id, version)
+        plan = self._plans.get((flow_id, stored.version))
+        if plan is None:
+            plan = make_plan(Flow.model_validate(stored.document), stored.version)
+            self._plans[flow_id, stored.version] = plan
+        return plan
+
+    def _new(
+        self,
+        plan: Plan,
+        session_id: str,
+        variables: Mapping[str, Any],
+        metadata: dict[str, Any],
+    ) -> Session:
+        state = SessionState(variables=self._first_variables(plan, variables))
+        return Session(uuid4().hex, session_id, plan, self._parts, state=state, metadata=metadata)
+
+    @staticmethod
+    def _first_variables(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+        data = plan.start.data
+        assert isinstance(data, StartData)
+        values = {**plan.flow.variables}
+        for name, declared in data.variables.items():
+            value = given.get(name, values.get(name, declared.default))
+            path = f"variables.{name}"
+            if value is None and declared.required:
+                raise FlowError("request_invalid", f"Variable {name!r} is required.", path=path)
+            try:
+                values[name] = coerce(value, declared.type)
+            except ValueError as error:
+                raise FlowError("request_invalid", f"Variable {name!r}: {error}.", path=path) from (
+                    error
+                )
+        values.update((name, value) for name, value in given.items() if name not in data.variables)
+        return values
+
+    async def _sweep(self) -> None:
+        """Ends idle sessions, forgets old ones, and takes up what dead processes left behind."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            try:
+                await self.sweep()
+            except (FlowError, OSError, SQLAlchemyError) as error:
+                log.warning("the sweep failed and is tried again: %s", type(error).__name__)
+
+    async def sweep(self) -> None:
+        """One round of the sweeper."""
+        now, limits, parts = time(), self._parts.limits, self._parts
+        for key, session in list(self._sessions.items()):
+            if not session.busy and now - session.last_used > limits.memory_idle_s:
+                await parts.writer.durable()
+                if not session.busy:
+                    del self._sessions[key]
+        in_use = {
+            session.uid
+            for session in self._sessions.values()
+            if session.busy or now - session.last_used < limits.session_idle_s
+        }
+        for flow_id, session_id in await parts.sessions.end_idle(
+            now - limits.session_idle_s, in_use
+        ):
+            if ended := self._sessions.get((flow_id, session_id)):
+                ended.state.ended = True
+        await parts.sessions.forget(now - limits.session_kept_s)
+        await recover_lost_turns(parts.sessions, now - _LOST_AFTER_S)
+        await parts.outbox.recover()

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class Runner:
     """The run of one turn."""
 
-    def __init__(self, turn: Turn, plan: Plan, parts: EngineParts) -> None:
+    def __init__(self, turn: Turn, plan: Plan, parts: EngineParts, session_uid: str) -> None:
         self.turn = turn
+        self.session_uid = session_uid
         self.draft = turn.draft
         self.plan = plan
         self.parts = parts
@@ -40,8 +41,9 @@ class Runner:
         Raises:
             ParleyError: What ended the turn; the draft then stands at the node that failed.
         """
+        begun_at = (self.draft.node_id, self.draft.waiting)
         node = self.plan.nodes.get(self.draft.node_id or "")
-        resumed = node is not None
+        resumed = node is not None and self.draft.waiting
         if node is None:
             node = self.plan.start
         limit = self.parts.limits.node_entries_per_turn
@@ -50,6 +52,7 @@ class Runner:
             if following is None:
                 return
             node, resumed = following
+        self.draft.node_id, self.draft.waiting = begun_at
         raise FlowError(
             "flow_loop",
             f"The flow entered {limit} nodes, the last {node.id!r}, without waiting for the user. "
@@ -58,10 +61,9 @@ class Runner:
 
     async def _visit(self, node: PlannedNode, *, resumed: bool) -> tuple[PlannedNode, bool] | None:
         """Runs a node; gives the next one and whether it takes up waiting, or None at the end."""
-        self.draft.node_id = node.id
-        self.turn.note_node(node.id)
-        if node.type.has_side_effects(node.data):
-            await self._commit_barrier(node)
+        self.turn.begin_visit(node.id, waited=resumed)
+        if node.type.has_side_effects(node.data) and not node.type.waits_by_itself:
+            await self.commit_barrier(node.id)
         begun = monotonic()
         self.turn.stream.add(NodeStarted(node_id=node.id, node_type=node.type.name))
         context = NodeContext(self, node, resumed=resumed)
@@ -78,14 +80,21 @@ class Runner:
             )
         )
         if edge is not None:
-            return self._follow(node, edge, context), False
-        if isinstance(outcome, Wait) and (node.has_edges or not node.data.is_global):
-            return None
-        if isinstance(outcome, End) or not self.draft.returns:
+            following = self._follow(node, edge, context)
+            self.turn.end_visit()
+            return following, False
+        self.turn.end_visit()
+        if isinstance(outcome, Wait) and (node.has_edges or not self._returns_from(node)):
+            self.draft.waiting = True
+        elif isinstance(outcome, End) or not self.draft.returns:
             self.draft.ended = True
-            return None
-        self.draft.node_id = self.draft.returns.pop()
+        else:
+            self.draft.node_id = self.draft.returns.pop()
+            self.draft.waiting = True
         return None
+
+    def _returns_from(self, node: PlannedNode) -> bool:
+        return node.data.is_global and bool(self.draft.returns)
 
     def _follow(self, node: PlannedNode, edge: PlannedEdge, context: NodeContext) -> PlannedNode:
         if edge.is_global:
@@ -94,10 +103,12 @@ class Runner:
             self.speak(context.render(edge.transition_speech), node.id)
         return self.plan.nodes[edge.target]
 
-    async def _commit_barrier(self, node: PlannedNode) -> None:
-        if not self.turn.committed.is_set():
-            self.turn.stream.add(WaitingForCommit(node_id=node.id))
-            await self.turn.committed.wait()
+    async def commit_barrier(self, node_id: str) -> None:
+        """Waits for the turn's commit; from here on nothing can be taken back."""
+        if not self.turn.may_act.is_set():
+            self.turn.stream.add(WaitingForCommit(node_id=node_id))
+            await self.turn.may_act.wait()
+        self.turn.no_way_back()
 
     def speak(self, text: str, node_id: str) -> None:
         """Emits a spoken token; texts of two nodes are parted by a space."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import OrderedDict
 from time import time
@@ -13,6 +14,7 @@ from flow_backend.engine.plan import Plan
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.state import Entry, SessionState
 from flow_backend.engine.turn import Turn
+from flow_backend.store.tables import sessions, turns
 from protocol.errors import FlowError, ParleyError
 from protocol.events import Cancelled, Done, Error, Event
 
@@ -30,28 +32,44 @@ class Session:
 
     A turn runs in a task that the session owns, not in a request's: a reader that leaves can come
     back. A turn without a reader is cancelled after `EngineLimits.reader_grace_s`.
+
+    Speculative turns live in memory alone until they are committed. What a committed turn did is
+    in the database before its terminal event is sent.
     """
 
     def __init__(
         self,
+        uid: str,
         session_id: str,
         plan: Plan,
         parts: EngineParts,
         *,
-        state: SessionState | None = None,
-        metadata: dict[str, Any] | None = None,
+        state: SessionState,
+        metadata: dict[str, Any],
+        stored_turns: frozenset[str] = frozenset(),
     ) -> None:
+        self.uid = uid
         self.id = session_id
         self.plan = plan
-        self.metadata = metadata or {}
-        self.state = state or SessionState()
+        self.metadata = metadata
+        self.state = state
         self.last_used = time()
-        """Unix time."""
+        """Unix seconds."""
         self._parts = parts
+        self._stored_turns = set(stored_turns)
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._current: Turn | None = None
+        self._last_merged = state.history[-1].turn_id if state.history else None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def start_turn(self, user_input: str, turn_id: str | None, *, speculative: bool) -> Turn:
+    @property
+    def busy(self) -> bool:
+        """A turn runs, or waits for its commit, or is read."""
+        return any(
+            not turn.over.is_set() or turn.stream.readers for turn in self._turns.values()
+        ) or bool(self._tasks)
+
+    async def start_turn(self, user_input: str, turn_id: str | None, *, speculative: bool) -> Turn:
         """Starts a turn, or gives the one with this id.
 
         Raises:
@@ -59,130 +77,193 @@ class Session:
         """
         self.last_used = time()
         turn_id = turn_id or uuid4().hex
-        known = self._turns.get(turn_id)
-        if known is not None:
+        if turn_id in self._turns or turn_id in self._stored_turns:
+            known = await self.turn(turn_id)
             if known.input != user_input:
                 raise FlowError(
                     "turn_conflict",
                     f"Turn {turn_id!r} was begun with another input. Use a new turn_id.",
                 )
+            if not speculative and not known.discarded:
+                await self.commit(known)
             return known
         if self.state.ended:
             raise FlowError("session_ended", f"Session {self.id!r} is over. Open a new one.")
         if self._current is not None:
             self._leave(self._current, "superseded")
-        turn = Turn(self.id, turn_id, user_input, self.state, speculative=speculative)
-        self._turns[turn_id] = turn
-        while len(self._turns) > _KEPT_TURNS:
-            self._turns.popitem(last=False)
+        turn = Turn(self.uid, self.id, turn_id, user_input, self.state, speculative=speculative)
+        self._remember(turn)
         self._current = turn
         if not speculative:
-            self._settle_heard(turn)
-        runner = Runner(turn, self.plan, self._parts)
+            self._settle_heard()
+            self._begin_storing(turn)
         turn.stream.on_idle = lambda: self._without_reader(turn)
+        runner = Runner(turn, self.plan, self._parts, self.uid)
         turn.task = asyncio.create_task(runner.run(), name=f"turn {turn_id}")
-        turn.task.add_done_callback(lambda task: self._conclude(turn, task))
+        self._tasks.add(turn.task)
+        turn.task.add_done_callback(lambda task: self._ran(turn, task))
+        if speculative:
+            self._later(self._parts.limits.speculation_s, lambda: self._give_up(turn))
         return turn
 
-    def greeted(self, text: str) -> None:
-        """The client has spoken the greeting."""
-        self.state.history.append(Entry("assistant", text))
-
-    def turn(self, turn_id: str) -> Turn:
-        """A turn by its id.
+    async def turn(self, turn_id: str) -> Turn:
+        """A turn by its id, from memory or from the database.
 
         Raises:
             FlowError: `turn_not_found`.
         """
         turn = self._turns.get(turn_id)
+        if turn is None and turn_id in self._stored_turns:
+            stored = await self._parts.sessions.turn(self.uid, turn_id)
+            if stored is not None:
+                turn = Turn.from_stored(stored, self.id, self.state)
         if turn is None:
             raise FlowError("turn_not_found", f"Session {self.id!r} has no turn {turn_id!r}.")
+        self._remember(turn)
         return turn
 
-    def commit(self, turn: Turn) -> None:
+    async def commit(self, turn: Turn) -> None:
         """The user's turn is over: side effects may run and the turn enters the history.
 
+        Returns when that is in the database, the side effect before which the turn waits
+        included; may be repeated.
+
         Raises:
-            FlowError: `turn_conflict` if the turn was discarded before.
+            FlowError: `turn_conflict` if the turn was discarded before; `internal` if the
+                database refused it, and the commit may be tried again.
         """
-        if turn.committed.is_set():
-            return
         if turn.discarded:
             raise FlowError("turn_conflict", f"Turn {turn.id!r} was discarded.")
-        turn.committed.set()
-        self._settle_heard(turn)
-        if turn.over.is_set():
-            self._merge(turn, turn.interrupted)
+        if turn.may_act.is_set():
+            return
+        effect = None
+        if not turn.committed:
+            turn.committed = True
+            self._settle_heard()
+            if turn.concluded:
+                self._merge(turn)
+                self._store_end(turn)
+            else:
+                effect = turn.take_effect()
+                self._begin_storing(turn)
+        if effect is not None:
+            self._parts.outbox.add(effect)
+        await self._parts.writer.durable()
+        turn.may_act.set()
+        if effect is not None:
+            self._parts.outbox.start(effect)
 
     def drop(self, turn: Turn) -> None:
         """Discards a speculative turn; cancels a committed one that still runs."""
-        self._leave(turn, "cancelled")
+        self._leave(turn, "cancelled" if turn.committed else "discarded")
 
-    def heard(self, turn: Turn, text: str, *, interrupted: bool) -> None:
-        """Takes a report of what the user heard of a committed turn.
+    async def heard(self, turn: Turn, text: str, *, interrupted: bool) -> None:
+        """Takes a report of what the user heard of a committed turn; the last report counts.
 
         Raises:
             FlowError: `turn_conflict` for a turn that is not committed.
         """
-        if not turn.committed.is_set():
-            raise FlowError("turn_conflict", f"Turn {turn.id!r} is not committed.")
-        turn.reported = (text, interrupted)
+        if not turn.committed:
+            raise FlowError(
+                "turn_conflict", f"Turn {turn.id!r} is not committed: nothing of it can be heard."
+            )
+        if not turn.concluded:
+            if not interrupted:
+                raise FlowError(
+                    "turn_conflict",
+                    f"Turn {turn.id!r} still speaks: report once its stream has ended, or with "
+                    "`interrupted`.",
+                )
+            self._leave(turn, "interrupted")
         for entry in self.state.history:
             if entry.turn_id == turn.id and entry.role == "assistant":
                 entry.text, entry.interrupted, entry.heard = text, interrupted, True
+        if interrupted and turn.id == self._last_merged:
+            self._rewind(turn, text)
+        self.save()
+        await self._parts.writer.durable()
 
-    def end(self) -> None:
+    def greeted(self, text: str) -> None:
+        """The client has spoken the greeting."""
+        self.state.history.append(Entry("assistant", text))
+
+    async def end(self) -> None:
         """Ends the session and whatever runs in it."""
         if self._current is not None:
             self._leave(self._current, "session_ended")
         self.state.ended = True
+        self.save()
+        await self._parts.writer.durable()
 
     async def aclose(self) -> None:
-        """Cancels the running turn and waits for it."""
+        """Cancels the running turn and waits until its task has let go of everything."""
         if self._current is not None:
             self._leave(self._current, "shutdown")
-            await self._current.over.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _remember(self, turn: Turn) -> None:
+        self._turns[turn.id] = turn
+        if len(self._turns) > _KEPT_TURNS:
+            for old in list(self._turns.values()):
+                if old.over.is_set() and old is not self._current and not old.stream.readers:
+                    del self._turns[old.id]
+                    break
 
     def _leave(self, turn: Turn, reason: str) -> None:
-        """Stops a turn; its task closes the model's stream as it unwinds."""
-        if not turn.committed.is_set():
+        """Stops a turn: its stream ends now, its task lets go of the model's stream as it unwinds.
+
+        A turn that has come to its end is only discarded, if it was never committed.
+        """
+        if not turn.committed:
             turn.discarded = True
-        if turn.task is not None and not turn.task.done():
-            turn.cancel_reason = turn.cancel_reason or reason
+        if not turn.concluded:
+            self._conclude(turn, Cancelled(reason=reason, content=turn.spoken))
+        if turn.task is not None:
             turn.task.cancel()
 
     def _without_reader(self, turn: Turn) -> None:
         """Nobody reads a turn that still runs: it gets some time to be resumed."""
-        if turn.over.is_set():
+        if turn.concluded:
             return
 
         def give_up() -> None:
-            if turn.stream.readers == 0:
+            if turn.stream.readers == 0 and not turn.concluded:
                 self._leave(turn, "abandoned")
 
-        asyncio.get_running_loop().call_later(self._parts.limits.reader_grace_s, give_up)
+        self._later(self._parts.limits.reader_grace_s, give_up)
 
-    def _conclude(self, turn: Turn, task: asyncio.Task[None]) -> None:
-        """The run is over: writes the turn into the session and ends its stream."""
-        event = self._terminal(turn, task)
-        turn.interrupted = isinstance(event, Cancelled)
-        if turn.committed.is_set():
-            self._merge(turn, turn.interrupted)
-        turn.stream.add(event)
-        turn.over.set()
+    def _give_up(self, turn: Turn) -> None:
+        """A speculative turn that nobody committed is discarded."""
+        if not turn.committed and not turn.discarded:
+            self._leave(turn, "discarded")
 
-    def _terminal(self, turn: Turn, task: asyncio.Task[None]) -> Event:
+    @staticmethod
+    def _later(delay_s: float, call: Any) -> None:
+        asyncio.get_running_loop().call_later(delay_s, call)
+
+    def _ran(self, turn: Turn, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if turn.concluded:
+            return
         turn.mark("done")
         if task.cancelled():
-            return Cancelled(reason=turn.cancel_reason, content=turn.spoken)
-        error = task.exception()
-        if error is None:
-            return Done(
-                content=turn.spoken,
-                ended=turn.draft.ended,
-                usage=turn.usage,
-                timings_ms=turn.timings_ms,
+            self._conclude(turn, Cancelled(reason="cancelled", content=turn.spoken))
+        elif error is None:
+            self._conclude(
+                turn,
+                Done(
+                    content=turn.spoken,
+                    ended=turn.draft.ended,
+                    usage=turn.usage,
+                    timings_ms=turn.timings_ms,
+                ),
             )
+        else:
+            self._conclude(turn, self._failure(turn, error))
+
+    def _failure(self, turn: Turn, error: BaseException) -> Error:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if isinstance(error, ParleyError):
@@ -197,23 +278,100 @@ class Session:
             code="internal", message="The turn failed; the log says why.", content=turn.spoken
         )
 
-    def _merge(self, turn: Turn, interrupted: bool) -> None:
+    def _conclude(self, turn: Turn, event: Event) -> None:
+        """The run is over: the turn enters the state if it is committed, and its stream ends."""
+        turn.concluded = True
+        turn.interrupted = not isinstance(event, Done)
+        turn.end_visit()
+        turn.stream.on_idle = None
+        if not turn.committed:
+            turn.stream.add(event)
+            turn.over.set()
+            return
+        self._merge(turn)
+        self._store_end(turn, turn.stream.frame(event))
+
+        def publish(stored: asyncio.Future[None]) -> None:
+            failure = None if stored.cancelled() else stored.exception()
+            if failure is not None:
+                turn.stream.add(self._failure(turn, failure))
+            else:
+                turn.stream.add(event)
+            turn.over.set()
+
+        self._parts.writer.when_durable(publish)
+
+    def _begin_storing(self, turn: Turn) -> None:
+        self._stored_turns.add(turn.id)
+        self.save()
+        self._parts.writer.put(turns, turn.turn_row())
+        self._parts.writer.follow(turn)
+
+    def _store_end(self, turn: Turn, terminal: bytes = b"") -> None:
+        """Hands in everything that a committed turn left behind."""
+        writer = self._parts.writer
+        writer.unfollow(turn)
+        self._stored_turns.add(turn.id)
+        self.save()
+        writer.put(turns, turn.turn_row())
+        chunk = turn.unsaved_chunk(terminal)
+        if chunk is not None:
+            writer.put_chunk(chunk)
+
+    def save(self) -> None:
+        """Hands the session's row to the writer."""
+        self._parts.writer.put(sessions, self.row())
+
+    def row(self) -> dict[str, Any]:
+        """The session's row."""
+        return {
+            "uid": self.uid,
+            "flow_id": self.plan.flow.id,
+            "session_id": self.id,
+            "flow_version": self.plan.version,
+            "state": json.dumps(self.state.as_dict(), default=str),
+            "metadata": json.dumps(self.metadata),
+            "ended": self.state.ended,
+            "last_used_at": self.last_used,
+        }
+
+    def _merge(self, turn: Turn) -> None:
         if turn.merged:
             return
         turn.merged = True
+        self._last_merged = turn.id
+        turn.rewind.names = list(turn.draft.changed)
+        for name in turn.draft.changed:
+            was_set, value = turn.draft.value_before(name)
+            if was_set:
+                turn.rewind.before[name] = value
         turn.draft.merge()
-        history = self.state.history
-        history.append(Entry("user", turn.input, turn.id, heard=True))
+        self.state.history.append(Entry("user", turn.input, turn.id, heard=True))
         if turn.pieces:
-            text, cut = turn.reported or (turn.spoken, interrupted)
-            history.append(
-                Entry("assistant", text, turn.id, interrupted=cut, heard=turn.reported is not None)
+            self.state.history.append(
+                Entry("assistant", turn.spoken, turn.id, interrupted=turn.interrupted)
             )
 
-    def _settle_heard(self, turn: Turn) -> None:
+    def _rewind(self, turn: Turn, heard: str) -> None:
+        """Takes the position and the variables back to where the user stopped hearing."""
+        place = turn.rewind.place(heard)
+        if place is None or self.state.ended:
+            return
+        mark, waiting = place
+        state = self.state
+        state.node_id, state.waiting, state.returns = mark.node_id, waiting, list(mark.returns)
+        for name in turn.rewind.names:
+            if name in mark.changed:
+                state.variables[name] = mark.changed[name]
+            elif name in turn.rewind.before:
+                state.variables[name] = turn.rewind.before[name]
+            else:
+                state.variables.pop(name, None)
+
+    def _settle_heard(self) -> None:
         """What nobody reported on counts as heard once the next turn begins."""
         for entry in reversed(self.state.history):
-            if entry.heard and entry.role == "assistant":
-                break
-            if entry.turn_id != turn.id:
+            if entry.role == "assistant":
+                if entry.heard:
+                    break
                 entry.heard = True

@@ -29,7 +29,11 @@ class SessionState:
     """Everything that a session carries from turn to turn; JSON through `as_dict`."""
 
     node_id: str | None = None
-    """The node that waits for the user; None before the first turn."""
+    """Where the session stands; None before the first turn."""
+    waiting: bool = False
+    """The node has said its part and waits for the user; False: it is to be run again."""
+    effect_id: str | None = None
+    """The outbox row of a side effect that the node began and has not taken the result of."""
     variables: dict[str, Any] = field(default_factory=dict)
     history: list[Entry] = field(default_factory=list)
     returns: list[str] = field(default_factory=list)
@@ -59,6 +63,8 @@ class Draft:
     def __init__(self, base: SessionState) -> None:
         self._base = base
         self.node_id = base.node_id
+        self.waiting = base.waiting
+        self.effect_id = base.effect_id
         self.returns = list(base.returns)
         self.passages = list(base.passages)
         self.ended = base.ended
@@ -80,9 +86,15 @@ class Draft:
         """The summary of old turns and the number of entries that it stands for."""
         return self._base.summary, self._base.summarised
 
+    def value_before(self, name: str) -> tuple[bool, Any]:
+        """Whether a variable was set before this turn, and its value."""
+        return name in self._base.variables, self._base.variables.get(name)
+
     def merge(self) -> None:
         """Writes the turn's changes into the session's state."""
         self._base.node_id = self.node_id
+        self._base.waiting = self.waiting
+        self._base.effect_id = self.effect_id
         self._base.returns = self.returns
         self._base.passages = self.passages
         self._base.ended = self._base.ended or self.ended

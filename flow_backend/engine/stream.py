@@ -7,11 +7,12 @@ again starts where it likes. Frames are bounded by `max_bytes`; a turn that outg
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 
 from protocol.errors import FlowError
-from protocol.events import TERMINAL_TYPES, Event
+from protocol.events import TERMINAL_TYPES, Error, Event
 
 
 class TurnStream:
@@ -26,6 +27,9 @@ class TurnStream:
         """Frame `seq - 1` is event `seq`."""
         self.closed = False
         """A terminal event is in; nothing follows."""
+        self.lost: Error | None = None
+        """Ends the stream of a turn whose process died. It has no number of its own: a reader may
+        have seen events that the journal had not yet got, so it comes after what each has."""
         self.readers = 0
         self.on_idle: Callable[[], None] | None = None
         """Called when the last reader leaves."""
@@ -64,14 +68,26 @@ class TurnStream:
         self.closed = event.type in TERMINAL_TYPES
         self._append(frame, closing=self.closed)
 
-    def frame(self, event: Event) -> bytes:
-        """The SSE frame that an event gets if it is added next."""
-        seq = len(self.frames) + 1
+    def frame(self, event: Event, seq: int | None = None) -> bytes:
+        """The SSE frame of an event, with the next number unless another is given."""
+        seq = seq or len(self.frames) + 1
         numbered = event.model_copy(
             update={"seq": seq, "turn_id": self._turn_id, "session_id": self._session_id}
         )
         data = numbered.model_dump_json(ensure_ascii=True)
         return b"%b%d\ndata: %b\n\n" % (self._frame_head, seq, data.encode())
+
+    def restore(self, frames: list[bytes], *, lost: bool) -> None:
+        """Fills the stream from the journal; that of a lost turn lacks its end."""
+        self.frames = frames
+        self.closed = True
+        if lost:
+            self.lost = Error(
+                code="stream_interrupted",
+                message="The backend was stopped during this turn. Say it again in a new turn.",
+                retryable=True,
+                content=spoken_text(frames),
+            )
 
     def _append(self, frame: bytes, *, closing: bool = False) -> None:
         if self.closed and not closing:
@@ -107,3 +123,13 @@ class TurnStream:
         self.readers -= 1
         if self.readers == 0 and self.on_idle is not None:
             self.on_idle()
+
+
+def spoken_text(frames: list[bytes]) -> str:
+    """What the tokens among some frames say to the user."""
+    spoken = []
+    for frame in frames:
+        event = json.loads(frame.partition(b"data: ")[2])
+        if event["type"] == "token" and event["speak"]:
+            spoken.append(event["content"])
+    return "".join(spoken)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+import json
+from time import monotonic, time
+from typing import Any
 
+from flow_backend.engine.rewind import Checkpoint, Rewind, letters
 from flow_backend.engine.state import Draft, SessionState
 from flow_backend.engine.stream import TurnStream
+from flow_backend.store.sessions import StoredTurn
 
 
 class Turn:
-    """A turn from its request to its terminal event."""
+    """A turn from its request to its terminal event, and afterwards for whoever reads it again."""
 
     def __init__(
         self,
+        session_uid: str,
         session_id: str,
         turn_id: str,
         user_input: str,
@@ -25,28 +30,46 @@ class Turn:
         self.input = user_input
         self.draft = Draft(state)
         self.stream = TurnStream(session_id, turn_id)
-        self.committed = asyncio.Event()
-        """Set: side effects may run and the turn belongs to the history."""
+        self.committed = not speculative
+        """The turn belongs to the history, or will."""
+        self.may_act = asyncio.Event()
+        """The commit is in the database: side effects may run."""
         if not speculative:
-            self.committed.set()
+            self.may_act.set()
+        self.discarded = False
         self.task: asyncio.Task[None] | None = None
-        """Runs the flow; None before it begins."""
+        self.concluded = False
+        """The run is over; the terminal event is there or about to be."""
         self.over = asyncio.Event()
         """The terminal event is in the stream."""
-        self.discarded = False
-        self.cancel_reason = ""
-        self.interrupted = False
-        """It was cut off before it had said everything."""
-        self.reported: tuple[str, bool] | None = None
-        """The heard report: text, interrupted."""
         self.merged = False
         """The draft is in the session's state."""
+        self.interrupted = False
+        """It was cut off before it had said everything."""
+        self.pending_effect: dict[str, Any] | None = None
+        """The outbox row that the commit is to write."""
+        self.rewind = Rewind()
         self.usage: dict[str, int] = {}
         self.timings_ms: dict[str, float] = {}
         self.pieces: list[str] = []
         """Every spoken token."""
-        self.node_ids: list[str] = []
+        self._session_uid = session_uid
         self._begun = monotonic()
+        self._saved = 0
+        self._visit_waited = False
+        self._visit_pieces = 0
+
+    @classmethod
+    def from_stored(cls, stored: StoredTurn, session_id: str, state: SessionState) -> Turn:
+        """A turn of the past, to be read, committed again or reported on."""
+        turn = cls(
+            stored.session_uid, session_id, stored.turn_id, stored.input, state, speculative=False
+        )
+        turn.rewind = Rewind.from_dict(stored.rewind)
+        turn.concluded = turn.merged = True
+        turn.stream.restore(stored.frames, lost=stored.lost)
+        turn.over.set()
+        return turn
 
     @property
     def spoken(self) -> str:
@@ -60,10 +83,66 @@ class Turn:
         self.pieces.append(text)
         self.stream.token(text, node_id, True)
 
-    def note_node(self, node_id: str) -> None:
-        """Remembers the way through the flow."""
-        self.node_ids.append(node_id)
-
     def mark(self, name: str) -> None:
         """Notes the time since the request, once for each name."""
-        self.timings_ms.setdefault(name, round((monotonic() - self._begun) * 1000, 2))
+        if name not in self.timings_ms:
+            self.timings_ms[name] = round((monotonic() - self._begun) * 1000, 2)
+
+    def begin_visit(self, node_id: str, *, waited: bool) -> None:
+        """A node is entered, or taken up again where it waited for the user."""
+        self.draft.node_id = node_id
+        self.draft.waiting = waited
+        self._visit_waited = waited
+        self._visit_pieces = len(self.pieces)
+
+    def end_visit(self) -> None:
+        """A node is left, or cut off: if it spoke, a heard report may lead back to here."""
+        if len(self.pieces) == self._visit_pieces or self.draft.node_id is None:
+            return
+        self._visit_pieces = len(self.pieces)
+        self.draft.waiting = True
+        self.rewind.checkpoints.append(
+            Checkpoint(
+                end=letters(self.spoken),
+                node_id=self.draft.node_id,
+                returns=list(self.draft.returns),
+                changed=dict(self.draft.changed),
+                waited=self._visit_waited,
+            )
+        )
+
+    def take_effect(self) -> dict[str, Any] | None:
+        """The prepared side effect, for the one who stores it."""
+        effect, self.pending_effect = self.pending_effect, None
+        if effect is not None:
+            self.draft.effect_id = effect["id"]
+        return effect
+
+    def no_way_back(self) -> None:
+        """A side effect runs: no report leads back behind it."""
+        self.rewind.floor = len(self.rewind.checkpoints)
+
+    def unsaved_chunk(self, terminal: bytes = b"") -> dict[str, Any] | None:
+        """The journal's next row, and the terminal frame with the last; then it counts as saved."""
+        frames = self.stream.frames[self._saved :]
+        if not frames and not terminal:
+            return None
+        row = {
+            "session_uid": self._session_uid,
+            "turn_id": self.id,
+            "first_seq": self._saved + 1,
+            "frames": b"".join(frames) + terminal,
+        }
+        self._saved = len(self.stream.frames)
+        return row
+
+    def turn_row(self) -> dict[str, Any]:
+        """The turn's row."""
+        return {
+            "session_uid": self._session_uid,
+            "turn_id": self.id,
+            "input": self.input,
+            "status": "over" if self.concluded else "running",
+            "rewind": json.dumps(self.rewind.as_dict(), default=str),
+            "updated_at": time(),
+        }

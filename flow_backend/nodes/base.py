@@ -62,6 +62,9 @@ class NodeType(ABC, Generic[DataT]):
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     data_model: type[DataT]
+    waits_by_itself: ClassVar[bool] = False
+    """The node's work waits for the commit at its side effect (`NodeContext.effect`); others that
+    have side effects are not entered before it."""
 
     def has_side_effects(self, data: DataT) -> bool:
         """Whether the node may run only after the turn's commit."""

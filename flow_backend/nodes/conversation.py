@@ -52,4 +52,7 @@ class Conversation(NodeType[ConversationData]):
     async def resume(self, data: ConversationData, context: NodeContext) -> Outcome:
         """Tries the edges that need no model first; the others are judged while answering."""
         edge = context.deterministic_edge()
+        if edge is None and context.node.otherwise is not None:
+            # With an else edge the node answers once and is then left, so nothing is to be said.
+            edge = await context.choose_edge()
         return Go(edge=edge) if edge is not None else await self.run(data, context)

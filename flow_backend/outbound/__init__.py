@@ -1,0 +1,1 @@
+"""Calls that flows make to the outside: guarded, bounded, side effects exactly once."""

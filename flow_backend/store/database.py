@@ -1,0 +1,107 @@
+"""Opens the database and brings its tables up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Dialect, Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from protocol.errors import ConfigError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x9A71E7
+"""Key of PostgreSQL's advisory lock, so that replicas that start together migrate once."""
+
+
+async def open_database(url: str) -> AsyncEngine:
+    """Connects and migrates.
+
+    SQLite runs in WAL mode with `synchronous=NORMAL`: what was committed survives the death of
+    the process; the last moments may be lost when the machine loses power.
+
+    Args:
+        url: `sqlite:///path`, `sqlite://` (in memory) or `postgresql://user:password@host/name`.
+
+    Raises:
+        ConfigError: `setting_invalid` for a URL of another kind; `start_failed` if the database
+            cannot be reached or migrated.
+    """
+    engine = _make_engine(url)
+    try:
+        async with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+                )
+            await connection.run_sync(migrate)
+    except (DBAPIError, OSError) as error:
+        await engine.dispose()
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise ConfigError(
+            "start_failed",
+            f"DATABASE_URL: the database cannot be opened ({type(cause).__name__}: {cause}). "
+            "Check the address, the path and the rights.",
+        ) from error
+    return engine
+
+
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Brings the tables to a revision."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def upsert(table: Table, dialect: Dialect) -> Any:
+    """An insert that overwrites the row with the same primary key."""
+    make = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    statement = make(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if not column.primary_key
+        },
+    )
+
+
+def _make_engine(url: str) -> AsyncEngine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError("setting_invalid", "DATABASE_URL is no URL.") from error
+    if parsed.get_backend_name() == "postgresql":
+        return create_async_engine(
+            parsed.set(drivername="postgresql+asyncpg"), pool_size=5, pool_pre_ping=True
+        )
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigError(
+            "setting_invalid",
+            "DATABASE_URL: expected sqlite:///path or postgresql://user:password@host/name.",
+        )
+    if parsed.database:
+        Path(parsed.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _set_pragmas(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "busy_timeout=5000",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine

@@ -1,0 +1,126 @@
+"""Passages of a flow's documents, found by their words.
+
+SQLite's FTS5 ranks by BM25, PostgreSQL by `ts_rank_cd` over the `simple` configuration: no
+language is assumed, and accents are folded on SQLite only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flow_backend.store.tables import passages
+
+PASSAGE_CHARACTERS = 700
+"""Paragraphs are joined, and cut at sentences, to passages of about this length."""
+_MAX_WORDS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text with its title."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document."""
+
+    title: str
+    text: str
+
+
+class PassageStore:
+    """Indexes documents once, by the hash of what they say, and searches them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._indexed: set[str] = set()
+
+    async def search(self, documents: Sequence[Document], query: str, limit: int) -> list[Passage]:
+        """The passages that share most with a query, the best first."""
+        words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))[:_MAX_WORDS]
+        if not words or not documents:
+            return []
+        corpus = await self._index(documents)
+        if self._engine.dialect.name == "postgresql":
+            statement = text(
+                "SELECT title, text FROM passages, to_tsquery('simple', :words) AS wanted "
+                "WHERE corpus = :corpus "
+                "AND to_tsvector('simple', title || ' ' || text) @@ wanted "
+                "ORDER BY ts_rank_cd(to_tsvector('simple', title || ' ' || text), wanted) DESC, "
+                "position LIMIT :limit"
+            )
+            wanted = " | ".join(words)
+        else:
+            statement = text(
+                "SELECT passages.title, passages.text FROM passage_words "
+                "JOIN passages ON passages.id = passage_words.rowid "
+                "WHERE passage_words MATCH :words AND corpus = :corpus "
+                "ORDER BY passage_words.rank, position LIMIT :limit"
+            )
+            wanted = " OR ".join(f'"{word}"' for word in words)
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(
+                statement, {"words": wanted, "corpus": corpus, "limit": limit}
+            )
+            return [Passage(title, body) for title, body in rows.all()]
+
+    async def _index(self, documents: Sequence[Document]) -> str:
+        content = json.dumps([(document.title, document.text) for document in documents])
+        corpus = hashlib.sha256(content.encode()).hexdigest()
+        if corpus in self._indexed:
+            return corpus
+        pieces = [(document.title, piece) for document in documents for piece in cut(document.text)]
+        try:
+            async with self._engine.begin() as connection:
+                known = await connection.scalar(
+                    select(func.count()).select_from(passages).where(passages.c.corpus == corpus)
+                )
+                if not known and pieces:
+                    await connection.execute(
+                        insert(passages),
+                        [
+                            {"corpus": corpus, "position": number, "title": title, "text": piece}
+                            for number, (title, piece) in enumerate(pieces)
+                        ],
+                    )
+        except IntegrityError:
+            # Another process has indexed the same documents at the same time.
+            pass
+        self._indexed.add(corpus)
+        return corpus
+
+
+def cut(document: str) -> list[str]:
+    """Cuts a text into passages: whole paragraphs where they fit, else whole sentences."""
+    passages_found: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", document):
+        for piece in _sentences(" ".join(paragraph.split())):
+            last = passages_found[-1] if passages_found else ""
+            if last and len(last) + len(piece) + 1 <= PASSAGE_CHARACTERS:
+                passages_found[-1] = f"{last} {piece}"
+            elif piece:
+                passages_found.append(piece)
+    return passages_found
+
+
+def _sentences(paragraph: str) -> list[str]:
+    if len(paragraph) <= PASSAGE_CHARACTERS:
+        return [paragraph]
+    pieces: list[str] = []
+    for sentence in re.split(r"(?<=[.!?。！？])\s*", paragraph):
+        pieces.extend(
+            sentence[start : start + PASSAGE_CHARACTERS]
+            for start in range(0, len(sentence), PASSAGE_CHARACTERS)
+        )
+    return pieces

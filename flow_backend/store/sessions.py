@@ -1,0 +1,167 @@
+"""Reads sessions and turns back; what is written goes through the writer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flow_backend.store.tables import journal, outbox, sessions, turns
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as the database has it."""
+
+    uid: str
+    flow_id: str
+    session_id: str
+    flow_version: int
+    state: dict[str, Any]
+    metadata: dict[str, Any]
+    ended: bool
+    turn_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """A committed turn as the database has it."""
+
+    session_uid: str
+    turn_id: str
+    input: str
+    lost: bool
+    """Its process died while it ran: the journal lacks its end."""
+    rewind: dict[str, Any]
+    frames: list[bytes]
+    """SSE frames from number 1 on."""
+
+
+class SessionStore:
+    """Queries about sessions and turns."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def session(self, flow_id: str, session_id: str) -> StoredSession | None:
+        """A session by the ids in its address."""
+        async with self._engine.connect() as connection:
+            row = (
+                await connection.execute(
+                    select(sessions).where(
+                        sessions.c.flow_id == flow_id, sessions.c.session_id == session_id
+                    )
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            found = await connection.execute(
+                select(turns.c.turn_id).where(turns.c.session_uid == row.uid)
+            )
+            return StoredSession(
+                uid=row.uid,
+                flow_id=row.flow_id,
+                session_id=row.session_id,
+                flow_version=row.flow_version,
+                state=json.loads(row.state),
+                metadata=json.loads(row.metadata),
+                ended=row.ended,
+                turn_ids=frozenset(found.scalars()),
+            )
+
+    async def turn(self, session_uid: str, turn_id: str) -> StoredTurn | None:
+        """A turn with its journal."""
+        async with self._engine.connect() as connection:
+            row = (
+                await connection.execute(
+                    select(turns).where(
+                        turns.c.session_uid == session_uid, turns.c.turn_id == turn_id
+                    )
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            pieces = await connection.execute(
+                select(journal.c.frames)
+                .where(journal.c.session_uid == session_uid, journal.c.turn_id == turn_id)
+                .order_by(journal.c.first_seq)
+            )
+            text = b"".join(pieces.scalars())
+        return StoredTurn(
+            session_uid=session_uid,
+            turn_id=turn_id,
+            input=row.input,
+            lost=row.status != "over",
+            rewind=json.loads(row.rewind),
+            frames=[frame + b"\n\n" for frame in text.split(b"\n\n") if frame],
+        )
+
+    async def live_sessions(self, flow_id: str) -> int:
+        """Number of a flow's sessions that have not ended."""
+        async with self._engine.connect() as connection:
+            count = await connection.scalar(
+                select(func.count())
+                .select_from(sessions)
+                .where(sessions.c.flow_id == flow_id, sessions.c.ended.is_(False))
+            )
+        return count or 0
+
+    async def take_lost_turns(self, silent_since: float) -> list[tuple[str, str]]:
+        """Marks turns that no process has renewed since a time; gives session uids, turn ids."""
+        async with self._engine.begin() as connection:
+            rows = await connection.execute(
+                update(turns)
+                .where(turns.c.status == "running", turns.c.updated_at < silent_since)
+                .values(status="lost")
+                .returning(turns.c.session_uid, turns.c.turn_id)
+            )
+            return [(uid, turn_id) for uid, turn_id in rows.all()]
+
+    async def state(self, uid: str) -> dict[str, Any] | None:
+        """A session's state; None if there is no such session."""
+        async with self._engine.connect() as connection:
+            text = await connection.scalar(select(sessions.c.state).where(sessions.c.uid == uid))
+        state: dict[str, Any] | None = None if text is None else json.loads(text)
+        return state
+
+    async def save_state(self, uid: str, state: dict[str, Any]) -> None:
+        """Overwrites a session's state, for a session that no process holds."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(sessions).where(sessions.c.uid == uid).values(state=json.dumps(state))
+            )
+
+    async def end_idle(self, idle_since: float, in_use: set[str]) -> list[tuple[str, str]]:
+        """Ends sessions that nobody has used since a time; gives their flow and session ids.
+
+        Args:
+            idle_since: Unix seconds.
+            in_use: Uids of sessions that this process knows to be in use.
+        """
+        async with self._engine.begin() as connection:
+            rows = await connection.execute(
+                update(sessions)
+                .where(
+                    sessions.c.ended.is_(False),
+                    sessions.c.last_used_at < idle_since,
+                    sessions.c.uid.not_in(in_use),
+                )
+                .values(ended=True)
+                .returning(sessions.c.flow_id, sessions.c.session_id)
+            )
+            return [(flow_id, session_id) for flow_id, session_id in rows.all()]
+
+    async def forget(self, before: float) -> None:
+        """Deletes sessions that ended, and were last used, before a time, with all they left."""
+        old = select(sessions.c.uid).where(
+            sessions.c.ended.is_(True), sessions.c.last_used_at < before
+        )
+        async with self._engine.begin() as connection:
+            for table in (journal, turns, outbox):
+                await connection.execute(delete(table).where(table.c.session_uid.in_(old)))
+            await connection.execute(
+                delete(sessions).where(sessions.c.ended.is_(True), sessions.c.last_used_at < before)
+            )

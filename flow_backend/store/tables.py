@@ -1,0 +1,109 @@
+"""The tables. Times are Unix seconds; JSON stands in text columns, the same on both databases."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+flows = Table(
+    "flows",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("document", Text, nullable=False),
+    # Counts saves of the draft: what `ETag` and `If-Match` compare.
+    Column("revision", Integer, nullable=False),
+    Column("published_version", Integer),
+    Column("updated_at", Double, nullable=False),
+)
+
+flow_versions = Table(
+    "flow_versions",
+    metadata,
+    Column("flow_id", String(200), ForeignKey("flows.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    Column("published_at", Double, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("uid", String(32), primary_key=True),
+    Column("flow_id", String(200), nullable=False),
+    Column("session_id", String(200), nullable=False),
+    Column("flow_version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Column("last_used_at", Double, nullable=False),
+    UniqueConstraint("flow_id", "session_id", name="uq_sessions_flow_session"),
+    Index("ix_sessions_ended_last_used", "ended", "last_used_at"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("session_uid", String(32), primary_key=True),
+    Column("turn_id", String(200), primary_key=True),
+    Column("input", Text, nullable=False),
+    # `running`, `over`, or `lost`: its process died.
+    Column("status", String(16), nullable=False),
+    # Where a heard report can take the session back to; see engine/rewind.py.
+    Column("rewind", Text, nullable=False),
+    # Renewed while the turn runs, so that another process knows a lost one.
+    Column("updated_at", Double, nullable=False),
+    Index("ix_turns_status_updated", "status", "updated_at"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("session_uid", String(32), primary_key=True),
+    Column("turn_id", String(200), primary_key=True),
+    Column("first_seq", Integer, primary_key=True, autoincrement=False),
+    # SSE frames with the numbers from `first_seq` on, one after another.
+    Column("frames", LargeBinary, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # Also the idempotency key of the call.
+    Column("id", String(32), primary_key=True),
+    Column("session_uid", String(32), nullable=False),
+    Column("turn_id", String(200), nullable=False),
+    Column("node_id", String(200), nullable=False),
+    Column("request", Text, nullable=False),
+    # `pending`, `done` or `failed`.
+    Column("status", String(16), nullable=False),
+    Column("result", Text),
+    # Until then the call belongs to the process that claimed it.
+    Column("claimed_until", Double, nullable=False),
+    Index("ix_outbox_status_claimed", "status", "claimed_until"),
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # Hash of the documents that the passages were cut from.
+    Column("corpus", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    UniqueConstraint("corpus", "position", name="uq_passages_corpus_position"),
+)

@@ -1,0 +1,187 @@
+"""The write-behind writer: everything that sessions store goes through one task.
+
+Tokens never wait for the database. What is waiting is written in one transaction, at the latest
+`interval_s` after it was handed in, or at once when somebody waits for it (`durable`). Guarantee:
+after a `durable` call, everything handed in before it survives the death of the process; of a
+turn that still runs, at most the last `interval_s` of its journal may be missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any, Protocol
+
+from sqlalchemy import Table, insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flow_backend.store.database import upsert
+from flow_backend.store.tables import journal, outbox, sessions, turns
+from protocol.errors import FlowError
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+_TRIES = 3
+_RENEWAL_S = 15.0
+"""How often the rows of running turns are renewed, to show that their process lives."""
+
+
+class JournalSource(Protocol):
+    """A turn whose frames are written bit by bit."""
+
+    def unsaved_chunk(self) -> Row | None:
+        """A row of the journal with what is not written yet; it then counts as written."""
+
+    def turn_row(self) -> Row:
+        """The turn's row as it is now."""
+
+
+class Writer:
+    """Owns the writing task; open with `async with`."""
+
+    def __init__(self, engine: AsyncEngine, *, interval_s: float = 0.25) -> None:
+        self._engine = engine
+        self._interval_s = interval_s
+        self._statements = {
+            table: upsert(table, engine.dialect) for table in (sessions, turns, outbox)
+        }
+        self._rows: dict[Table, dict[tuple[Any, ...], Row]] = {}
+        self._chunks: list[Row] = []
+        self._growing: set[JournalSource] = set()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._closing = False
+        self._refusals = 0
+        self._renewed_at = monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Writer:
+        self._task = asyncio.create_task(self._write_all(), name="writer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self._wake.set()
+        self._urgent.set()
+        assert self._task is not None
+        await self._task
+
+    def put(self, table: Table, row: Row) -> None:
+        """Hands in a row; a later one with the same key takes its place."""
+        key = tuple(row[column.name] for column in table.primary_key.columns)
+        self._rows.setdefault(table, {})[key] = row
+        self._wake.set()
+
+    def put_chunk(self, row: Row) -> None:
+        """Hands in a piece of a journal."""
+        self._chunks.append(row)
+        self._wake.set()
+
+    def follow(self, source: JournalSource) -> None:
+        """Writes a running turn's journal from now on."""
+        self._growing.add(source)
+        self._wake.set()
+
+    def unfollow(self, source: JournalSource) -> None:
+        """The turn is over; what it still has is handed in by whoever ends it."""
+        self._growing.discard(source)
+
+    async def durable(self) -> None:
+        """Waits until everything that was handed in is in the database.
+
+        Raises:
+            FlowError: `internal`, retryable, if the database refused it.
+        """
+        await asyncio.shield(self.when_durable())
+
+    def when_durable(
+        self, callback: Callable[[asyncio.Future[None]], None] | None = None
+    ) -> asyncio.Future[None]:
+        """A future that is settled once everything handed in so far is written, or refused."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if callback is not None:
+            future.add_done_callback(callback)
+        self._waiting.append(future)
+        self._wake.set()
+        self._urgent.set()
+        return future
+
+    async def _write_all(self) -> None:
+        while True:
+            if not (self._growing or self._closing):
+                await self._wake.wait()
+            self._wake.clear()
+            if not self._urgent.is_set():
+                try:
+                    async with asyncio.timeout(self._interval_s):
+                        await self._urgent.wait()
+                except TimeoutError:
+                    pass
+            self._urgent.clear()
+            closing = self._closing
+            await self._write_batch()
+            if closing:
+                return
+
+    async def _write_batch(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        rows, self._rows = self._rows, {}
+        chunks, self._chunks = self._chunks, []
+        for source in self._growing:
+            chunk = source.unsaved_chunk()
+            if chunk is not None:
+                chunks.append(chunk)
+        now = monotonic()
+        if now - self._renewed_at > _RENEWAL_S:
+            self._renewed_at = now
+            for source in self._growing:
+                row = source.turn_row()
+                rows.setdefault(turns, {}).setdefault((row["session_uid"], row["turn_id"]), row)
+        error: BaseException | None = None
+        if rows or chunks:
+            try:
+                await self._write(rows, chunks)
+                self._refusals = 0
+            except (SQLAlchemyError, OSError) as failure:
+                error = failure
+                self._keep(rows, chunks, failure)
+        for future in waiting:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(
+                    FlowError("internal", "The database refused to store this.", retryable=True)
+                )
+
+    def _keep(
+        self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: list[Row], failure: Exception
+    ) -> None:
+        """Tries a refused batch again with the next one, a few times."""
+        self._refusals += 1
+        log.error("the database refused a batch (%s)", type(failure).__name__)
+        if self._refusals > _TRIES:
+            self._refusals = 0
+            log.error("dropped a batch of %d journal pieces", len(chunks))
+            return
+        for table, by_key in rows.items():
+            self._rows[table] = {**by_key, **self._rows.get(table, {})}
+        self._chunks = chunks + self._chunks
+        self._wake.set()
+
+    async def _write(
+        self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: Iterable[Row]
+    ) -> None:
+        async with self._engine.begin() as connection:
+            for table, by_key in rows.items():
+                await connection.execute(self._statements[table], list(by_key.values()))
+            pieces = list(chunks)
+            if pieces:
+                await connection.execute(insert(journal), pieces)
