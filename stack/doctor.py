@@ -211,6 +211,7 @@ async def _ears() -> Finding:
 async def _model() -> Finding:
     choice = await choose_llm()
     if choice.embedded:
+        llm_server.llama_cpp()
         llm_server.model_file(load_settings(StackSettings))
     return Finding("model", State.OK, choice.reason, choice.advice)
 

@@ -10,13 +10,11 @@ import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from protocol.errors import ConfigError, ParleyError
 from protocol.settings import load_settings
 from stack.settings import StackSettings
-
-HOST = "127.0.0.1"
-DEFAULT_MODEL_NAME = "SmolLM2-135M-Instruct"
 
 
 def default_model() -> Path | None:
@@ -59,19 +57,36 @@ def model_file(settings: StackSettings) -> Path:
     return path.expanduser()
 
 
+def llama_cpp() -> ModuleType:
+    """The binding of llama.cpp.
+
+    Raises:
+        ConfigError: `tool_missing` if a library of the system is missing.
+    """
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise ConfigError(
+            "tool_missing",
+            f"llama.cpp cannot be loaded ({error}). Install that library (Debian: apt install "
+            "libgomp1).",
+        ) from error
+    module: ModuleType = xllamacpp
+    return module
+
+
 def serve(settings: StackSettings) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError: `start_failed` if llama.cpp refuses the model or the port.
+        ConfigError: `start_failed` if llama.cpp refuses the model or the port, and as `llama_cpp`.
     """
-    import xllamacpp
-
+    xllamacpp = llama_cpp()
     params = xllamacpp.CommonParams()
     path = model_file(settings)
     params.model.path = str(path)
     params.model_alias = {path.stem}
-    params.hostnames = [HOST]
+    params.hostnames = [settings.llm_server_host]
     params.port = settings.llm_server_port
     params.n_ctx = settings.llm_context_tokens
     params.n_parallel = settings.llm_parallel

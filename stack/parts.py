@@ -79,20 +79,26 @@ def make_plan(
             Port(settings.livekit_tcp_port, "LiveKit's media", "LIVEKIT_TCP_PORT"),
             Port(settings.livekit_udp_port, "LiveKit's media", "LIVEKIT_UDP_PORT", "udp"),
         )
+    local_llm_root = root_url(settings.llm_server_host, settings.llm_server_port)
     if embedded_llm:
         add(
             Part(
                 "llm",
                 _module("stack.llm_server"),
-                http_ok(f"http://{llm_server.HOST}:{settings.llm_server_port}/health"),
+                http_ok(f"{local_llm_root}/health"),
                 ready_within_s=300,
             ),
-            Port(settings.llm_server_port, "the embedded language model", "LLM_SERVER_PORT"),
+            Port(
+                settings.llm_server_port,
+                "the embedded language model",
+                "LLM_SERVER_PORT",
+                host=settings.llm_server_host,
+            ),
         )
     local_llm = {}
     if embedded_llm:
         local_llm = {
-            "LOCAL_LLM_URL": f"http://{llm_server.HOST}:{settings.llm_server_port}/v1",
+            "LOCAL_LLM_URL": f"{local_llm_root}/v1",
             "LOCAL_LLM_MODEL": llm_server.model_file(settings).stem,
         }
     add(
@@ -133,8 +139,13 @@ def livekit_url(settings: StackSettings) -> str:
 
 def backend_url(settings: StackSettings) -> str:
     """Root of the backend, as this machine reaches it."""
-    host = "127.0.0.1" if settings.backend_host in ("0.0.0.0", "::") else settings.backend_host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.backend_port}"
+    return root_url(settings.backend_host, settings.backend_port)
+
+
+def root_url(host: str, port: int) -> str:
+    """Root of a server of ours that listens on this address, as this machine reaches it."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def _module(name: str) -> tuple[str, ...]:

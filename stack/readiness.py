@@ -1,9 +1,10 @@
-"""Probes that tell whether a part serves."""
+"""Probes that tell whether a part serves; `python -m stack.readiness URL` is one for containers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 
 import httpx
 
@@ -45,3 +46,12 @@ def tcp_open(host: str, port: int) -> Probe:
         return True
 
     return probe
+
+
+def main() -> int:
+    """Gives 0 if a GET of the one argument is answered with 200."""
+    return 0 if asyncio.run(get_status(sys.argv[1])) == 200 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,8 +41,12 @@ class StackSettings(EnvSettings):
     worker_port: int = Field(
         default=8081, ge=1, le=65535, description="Port of the worker's health page, loopback only."
     )
+    llm_server_host: str = Field(
+        default="127.0.0.1",
+        description="Address on which the embedded language model listens; it asks for no key.",
+    )
     llm_server_port: int = Field(
-        default=8090, ge=1, le=65535, description="Port of the embedded language model, loopback."
+        default=8090, ge=1, le=65535, description="Port of the embedded language model."
     )
     llm_model_path: Path | None = Field(
         default=None, description="A gguf file for the embedded model instead of SmolLM2."
