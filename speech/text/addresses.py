@@ -22,6 +22,7 @@ _DOMAIN = re.compile(
     r"(?P<rest>[?#][^\s<>\"'\[\]{}|»”“*`]{0,800})?(?![\w@-])",
     re.IGNORECASE,
 )
+_SCHEME = re.compile(r"(?:https?|ftp|wss?|file|git|ssh)://(?!\w)")
 _MAY_BE_HOST = re.compile(r"localhost:|[\w-]{1,62}\.\w", re.IGNORECASE)
 _EMAIL = re.compile(
     r"(?:mailto:)?([A-Za-z0-9][\w.+%-]{0,63})@((?:[A-Za-z0-9-]{1,40}\.){1,5}[A-Za-z]{2,18})"
@@ -142,7 +143,8 @@ def url_rule(source: Source, at: int) -> Edit | None:
         _DOMAIN.match(source.text, at) if _MAY_BE_HOST.match(source.text, at) else None
     )
     if found is None:
-        return None
+        scheme = _SCHEME.match(source.text, at)
+        return Edit(scheme.end() - 3, scheme.end(), "") if scheme else None
     return Edit(at, *_spoken_url(found, source.language))
 
 
@@ -192,6 +194,8 @@ def email_rule(source: Source, at: int) -> Edit | None:
 def file_rule(source: Source, at: int) -> Edit | None:
     """A file's name or a path."""
     text, language = source.text, source.language
+    if not source.char_before(at).isspace() and source.char_before(at) not in "([{\"'“«=:":
+        return None
     dot, slash = language.words["dot"], language.words["slash"]
     if found := _WINDOWS_PATH.match(text, at):
         drive, *parts = found[0].split("\\")

@@ -18,12 +18,16 @@ _QUOTE = re.compile(r"[ \t]{0,8}(?:>[ \t]?)+(?:\[!\w+\][ \t]*)?")
 _HEADING = re.compile(r"[ \t]*#{1,6}(?:[ \t]+|$)")
 _HEADING_END = re.compile(r"[ \t]+#+[ \t]*$")
 _BULLET = re.compile(r"[ \t]*[-*+•‣◦▪●][ \t]+(?:\[[ xX]\][ \t]+)?|[ \t]*[•‣◦▪●][ \t]*")
-_NUMBERED = re.compile(r"[ \t]*(\d{1,3})([.)])[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
+_NUMBERED = re.compile(
+    r"(?![ \t]*\d{1,2}\.[ ](?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Jahrhundert))"
+    r"[ \t]*(\d{1,3})([.)])[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)"
+)
 _MATHS_FENCE = re.compile(r"[ \t]*(\$\$|\\\[|\\begin\{[a-z*]{1,20}\})")
 _MATHS_END = {"$$": re.compile(r"\$\$"), "\\[": re.compile(r"\\\]")}
 _TEX_END = re.compile(r"\\end\{[a-z*]{1,20}\}")
 _CELL = re.compile(r"(?<![ \t\\])[ \t]*\|[ \t|]*")
 _BARE_CELL = re.compile(r"(?<=\S) \|[ |]*(?=\S)")
+_WORD = re.compile(r"[^\W_]")
 _CLOSED = re.compile(r"[.,;:!?…。！？、؟।][\"'”’»)*_]*$")
 
 
@@ -37,8 +41,13 @@ class BlockReader:
         self._maths_end: re.Pattern[str] | None = None
         self._in_comment = False
 
-    def edits(self, text: str) -> list[Edit]:
-        """The edits that take markup out of a text, sorted by position."""
+    def edits(self, text: str, starts_line: bool = True) -> list[Edit]:
+        """The edits that take markup out of a text, sorted by position.
+
+        Args:
+            text: One or more lines.
+            starts_line: Whether the text begins where a line does, not in the middle of one.
+        """
         edits: list[Edit] = []
         open_line: tuple[int, bool] | None = None
         """The newline after the last line with words, and whether that line is a block."""
@@ -48,13 +57,13 @@ class BlockReader:
             end = len(text) if newline < 0 else newline
             stop = min(end + 1, len(text))
             line = text[start:end]
-            found, is_block = self._line(line)
+            found, is_block = self._line(line, starts_line or start > 0)
             if found is None:
                 edits.append(Edit(start, stop, ""))
             elif len(found) == 1 and found[0][:2] == (0, len(line)) and not line.strip():
                 pass
             else:
-                if line.strip():
+                if _WORD.search(line):
                     if open_line is not None and (open_line[1] or is_block):
                         at = open_line[0]
                         edits.append(Edit(at, at + 1, ".\n"))
@@ -69,7 +78,7 @@ class BlockReader:
         edits.sort()
         return edits
 
-    def _line(self, line: str) -> tuple[list[Edit] | None, bool]:
+    def _line(self, line: str, starts: bool = True) -> tuple[list[Edit] | None, bool]:
         """A line's edits (None: nothing of it is said), and whether it is a block of its own."""
         if self._fence:
             closing = line.strip().lstrip("> ")
@@ -87,6 +96,8 @@ class BlockReader:
             return self._maths_line(line, 0), True
         if not line.strip():
             return [], False
+        if not starts:
+            return self._words(line, starts)
         if fence := _FENCE.match(line):
             self._fence = fence[1]
             return ([Edit(0, len(line), self._code_phrase)] if self._code_phrase else None), True
@@ -107,12 +118,12 @@ class BlockReader:
         rest = self._words(" " * end.end() + line[end.end() :])[0]
         return [Edit(0, end.end(), said), *(edit for edit in rest if edit.start >= end.end())]
 
-    def _words(self, line: str) -> tuple[list[Edit], bool]:
+    def _words(self, line: str, starts: bool = True) -> tuple[list[Edit], bool]:
         edits: list[Edit] = []
         at = 0
         is_block = False
         number = ""
-        for _ in range(4):  # quotes, lists and headings may stand in one another
+        for _ in range(4 if starts else 0):  # quotes, lists and headings may stand in one another
             for prefix in (_QUOTE, _HEADING, _BULLET, _NUMBERED, _FOOTNOTE):
                 if found := prefix.match(line, at):
                     break

@@ -36,7 +36,7 @@ _PLURAL_NOUN = {
 }
 _ORDINAL_SUFFIX = {
     "en": re.compile(r"(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w)"),
-    "de": re.compile(r"\.(?=\s[^\W\d_])"),
+    "de": re.compile(r"\.(?=\s[^\W\d_])|(?=\.[\s\"”“»)*_]*$)"),
     "fr": re.compile(r"(?P<first>ers?|res?|ères?)(?!\w)|(?:e|è|ᵉ|es|ème|èmes|ième|nde?)(?!\w)"),
     "es": re.compile(
         r"\.?(?P<feminine>ª|a(?!\w))|\.?º|(?:er|ro|do|to|mo|vo|no)(?!\w)|\.?(?P<adj>ᵉʳ)"
@@ -223,7 +223,10 @@ def ordinal_rule(source: Source, at: int) -> Edit | None:
     if language.code == "de":
         if value > 100 or source.text[max(0, at - 2) : at].rstrip().endswith("."):
             return None
-        form = language.ordinal_form(source.word_before(at))
+        before = source.word_before(at)
+        if not suffix[0] and before.lower() not in ("am", "zum", "vom", "beim"):
+            return None
+        form = language.ordinal_form(before)
     elif language.code == "fr":
         if suffix["first"]:
             if value != 1:

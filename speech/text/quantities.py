@@ -28,7 +28,7 @@ _SUFFIX = re.compile(rf"[ \u00a0\u202f]?({_SIGN_ALTERNATIVES})(?!\w|\$?\d)")
 _BARE_PREFIX = re.compile(r"[A-Z]{3}[ \u00a0]?(?=\d)")
 _RANGE = re.compile(r"(?:[-–—]| [-–—] )(?=[$€£]?\d)")
 _PERCENT = re.compile(r"[ \u00a0\u202f]?(%|‰)")
-_PER = re.compile(r"[ ]?/[ ]?(?=([^\W\d_]+)(?![\w/@.]))")
+_PER = re.compile(r"[ ]?/[ ]?(?=([^\W\d_]+)(?![\w/@]|\.\w))")
 _PER_ABBREVIATIONS = {
     "en": {"mo": "month", "yr": "year", "hr": "hour", "h": "hour", "wk": "week", "s": "second",
            "sec": "second", "min": "minute", "mi": "mile", "kg": "kilogram", "lb": "pound",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from speech.sentences import Sentence
 from speech.text.addresses import neutral_url_edits
 from speech.text.blocks import BlockReader
 from speech.text.emoji import emoji_edits
 from speech.text.language import language_for
 from speech.text.lexicon import Lexicon, base_language
-from speech.text.positions import Spoken
+from speech.text.positions import Edit, Spoken
 from speech.text.scanner import lexicon_edits, spoken_edits
 
 
@@ -38,19 +39,26 @@ class SpokenStream:
         self.language = base_language(language)
         self.lexicon = lexicon
         self.style = style or SpokenStyle()
+        self._is_first = True
         self._rules = language_for(self.language)
         self._blocks = BlockReader(self._rules, self.style.code_block)
 
     def push(self, sentence: str) -> Spoken:
-        """The next sentence as spoken; never fails, whatever the text."""
-        plain = self._cleaned(sentence)
+        """The next sentence as spoken; never fails, whatever the text.
+
+        Lists and headings begin on a line of their own. A `Sentence` of the buffer tells whether
+        it does; any other string is taken to begin one.
+        """
+        starts_line = not isinstance(sentence, Sentence) or self._is_first or "\n" in sentence.lead
+        self._is_first = False
+        plain = self._cleaned(sentence, starts_line)
         spoken = self._read_out(plain)
         if not any(char.isalnum() for char in spoken.spoken):
             return Spoken.silent(sentence)
-        return spoken
+        return spoken if spoken.spoken == sentence else _trimmed(spoken)
 
-    def _cleaned(self, sentence: str) -> Spoken:
-        plain = Spoken.unchanged(sentence).edited(self._blocks.edits(sentence))
+    def _cleaned(self, sentence: str, starts_line: bool) -> Spoken:
+        plain = Spoken.unchanged(sentence).edited(self._blocks.edits(sentence, starts_line))
         plain = plain.edited(emoji_edits(plain.spoken, self.language, name=self.style.name_emoji))
         if self._rules is None:
             plain = plain.edited(neutral_url_edits(plain.spoken))
@@ -62,6 +70,13 @@ class SpokenStream:
         if self.lexicon is not None:
             return plain.edited(lexicon_edits(plain.spoken, self.lexicon, self.language))
         return plain
+
+
+def _trimmed(spoken: Spoken) -> Spoken:
+    """Without the white space that dropped markup left at either end."""
+    text = spoken.spoken
+    lead, tail = len(text) - len(text.lstrip()), len(text.rstrip())
+    return spoken.edited([Edit(0, lead, ""), Edit(tail, len(text), "")])
 
 
 def to_spoken(text: str, language: str = "en", *, lexicon: Lexicon | None = None) -> Spoken:

@@ -15,7 +15,13 @@ _BEFORE_NUMBER = word_set(
     "tab. ziff. n° nº n.º núm. pág. págs. cap. chap. c. max. min. avg. std. jh."
 )
 _AFTER_NAME = word_set("inc. ltd. corp. co. jr. sr. ave. blvd. rd. st.")
-_ENDS_SENTENCE = frozenset(["etc.", "usw.", "uvm.", "u.v.m.", "al."])
+_ENDS_SENTENCE = word_set(
+    "etc. usw. uvm. u.v.m. a.k.a. tsp. tbsp. cdas. cda. dept. govt. ee.uu. eeuu a.c. d.c. ph.d."
+) | frozenset(
+    ["et al.", "u. v. m.", "ee. uu.", "n. chr.", "v. chr.", "a. c.", "d. c.", "a. m.", "p. m.",
+     "av. j.-c.", "apr. j.-c.", "o. ä.", "s. o.", ""]
+)  # fmt: skip
+"""Abbreviations after which a sentence may end; the empty one stands for names and initials."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.[ ]?(?=[^\W\d_]\.)){1,7}[^\W\d_]\.")
 _INITIAL = re.compile(r"[A-ZÄÖÜÉ]\.(?=[ ][A-ZÄÖÜÉ])")
 _NAMED_BEFORE = re.compile(r"(?:^|[\s(])(?:[A-ZÄÖÜÉ][^\W\d_]*\.?)[ ]$|^[\s\"'(*]*$")
@@ -117,7 +123,8 @@ def _kept_stop(source: Source, written: str, end: int) -> str:
     """The full stop of an abbreviation that also ends its sentence."""
     if source.char_before(end) != ".":
         return ""
-    if source.is_end(end):
-        return "."
+    if written not in _ENDS_SENTENCE:
+        return ""
     following = _NEXT.match(source.text, end)
-    return "." if written in _ENDS_SENTENCE and following and following[1].isupper() else ""
+    ends = written and following and following[1].isupper()
+    return "." if source.is_end(end) or ends else ""

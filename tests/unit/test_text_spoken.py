@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from speech.sentences import SentenceStreamBuffer
 from speech.text import Lexicon, SpokenStream, SpokenStyle, to_spoken
 from tests.unit.test_text_positions import check_map
 
@@ -38,7 +39,7 @@ def test_there_are_examples_of_every_language() -> None:
         (["```\ncode\n```\nAfter it."], ["After it."]),
         (["~~~", "```", "~~~", "After."], ["", "", "", "After."]),
         (["$$", "x^2", "$$", "Then."], ["", "x squared", "", "Then."]),
-        (["<!-- hidden.", "Still.", "Out. --> Shown."], ["", "", " Shown."]),
+        (["<!-- hidden.", "Still.", "Out. --> Shown."], ["", "", "Shown."]),
         (["- Apples\n- Pears\n- Plums"], ["Apples.\nPears.\nPlums"]),
         (["# Title\n\nText here."], ["Title.\n\nText here."]),
         (["Soft\nbreaks stay."], ["Soft\nbreaks stay."]),
@@ -48,6 +49,18 @@ def test_there_are_examples_of_every_language() -> None:
 def test_markup_over_several_sentences(sentences: list[str], spoken: list[str]) -> None:
     stream = SpokenStream("en")
     assert [stream.push(sentence).spoken for sentence in sentences] == spoken
+
+
+def test_only_a_line_begins_a_list() -> None:
+    buffer, stream = SentenceStreamBuffer(min_sentence_length=0), SpokenStream("en")
+    sentences = [
+        *buffer.push("It was late. - So they left. Then\n- a list. 1. One\n"),
+        *buffer.flush(),
+    ]
+    said = [stream.push(sentence).spoken for sentence in sentences]
+    assert said[0] == "It was late."
+    assert said[1].startswith("- So they left")
+    assert any(line.startswith("a list") for part in said for line in part.splitlines())
 
 
 def test_each_spoken_word_maps_to_its_written_word() -> None:
