@@ -1,0 +1,56 @@
+"""Settings of voices and transcription, shared by every process that speaks or listens."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from protocol.settings import EnvSettings
+
+
+class SpeechSettings(EnvSettings):
+    """The speech part of a process's settings class; worker and backend build on it."""
+
+    tts: str = Field(default="piper", description="Voice provider, or a chain `a,b`.")
+    stt: str = Field(default="moonshine", description="Transcription provider, or a chain.")
+
+    elevenlabs_api_key: SecretStr | None = Field(default=None, description="Key of ElevenLabs.")
+    elevenlabs_base_url: str = Field(
+        default="https://api.elevenlabs.io", description="ElevenLabs or a compatible server."
+    )
+    elevenlabs_model: str = Field(default="eleven_flash_v2_5", description="ElevenLabs model.")
+    elevenlabs_voice: str = Field(
+        default="21m00Tcm4TlvDq8ikWAM", description="ElevenLabs voice id for unnamed voices."
+    )
+    inworld_api_key: SecretStr | None = Field(
+        default=None, description="Key of Inworld, base64 as its portal shows it."
+    )
+    inworld_base_url: str = Field(
+        default="https://api.inworld.ai", description="Inworld or a compatible server."
+    )
+    inworld_model: str = Field(default="inworld-tts-1.5-mini", description="Inworld model.")
+    inworld_voice: str = Field(default="Ashley", description="Inworld voice for unnamed voices.")
+    openai_api_key: SecretStr | None = Field(default=None, description="Key of OpenAI.")
+    openai_base_url: str | None = Field(
+        default=None, description="OpenAI-compatible server instead of OpenAI's own."
+    )
+    openai_tts_model: str = Field(default="gpt-4o-mini-tts", description="OpenAI speech model.")
+    openai_tts_voice: str = Field(default="alloy", description="OpenAI voice for unnamed voices.")
+    openai_stt_model: str = Field(
+        default="gpt-4o-mini-transcribe", description="OpenAI transcription model."
+    )
+    wyoming_tts_uri: str | None = Field(
+        default=None, description="Wyoming voice server, `tcp://host:port` or `unix:///path`."
+    )
+    wyoming_stt_uri: str | None = Field(
+        default=None, description="Wyoming transcription server, as above."
+    )
+    speech_connect_timeout_s: float = Field(
+        default=5.0, gt=0, description="Limit for connecting to a hosted voice or transcriber."
+    )
+    speech_read_timeout_s: float = Field(
+        default=15.0, gt=0, description="Limit between two pieces of a hosted provider's answer."
+    )
+    whisper_model: str = Field(
+        default="base", description="faster-whisper model: a folder, or a name it may download."
+    )
+    whisper_threads: int = Field(default=2, ge=1, description="Threads of faster-whisper.")

@@ -1,0 +1,9 @@
+"""Transcription behind one interface: Moonshine in the process, faster-whisper, hosted, Wyoming.
+
+`base.py` is the interface, `catalogue.py` lists the providers, each other file is one of them.
+"""
+
+from speech.stt.base import STTProvider
+from speech.stt.catalogue import CATALOGUE, create
+
+__all__ = ["CATALOGUE", "STTProvider", "create"]

@@ -1,0 +1,57 @@
+"""What a transcription provider does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What was said in one utterance."""
+
+    text: str
+    """Empty when nothing intelligible was said."""
+    language: str | None
+    """BCP 47 tag, where the provider says."""
+    duration_s: float
+    """Of the audio."""
+
+
+class STTProvider(ABC):
+    """Turns one utterance into text. One object serves any number of calls at the same time."""
+
+    name: ClassVar[str]
+    """As in settings."""
+    label: ClassVar[str]
+    """As people write it."""
+    RATE_HZ: ClassVar[int] = 16_000
+    """Rate of the samples that `transcribe` takes."""
+
+    @abstractmethod
+    async def transcribe(
+        self, samples: npt.NDArray[np.float32], *, language: str | None = None
+    ) -> Transcription:
+        """Transcribes float32 [n], mono, 16 kHz, −1 to 1.
+
+        Args:
+            samples: The utterance; no samples give an empty text.
+            language: A hint such as `de`; None lets the provider find out.
+
+        Raises:
+            ProviderError: With the provider's name, what happened and what to do.
+            SpeechError: Where the provider is an engine of our own.
+        """
+
+    async def aclose(self) -> None:
+        """Frees connections and threads."""
+        return
+
+
+def pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """Float samples as int16 [n], clipped at full scale; NaN becomes silence."""
+    return (np.clip(np.nan_to_num(samples), -1.0, 1.0) * 32767).astype(np.int16)
