@@ -1,0 +1,250 @@
+"""Text in, text and speech out: what every door does between its request and its format."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.errors import ParleyError, SpeechError, StreamError
+from speech.chunk import SpeechChunk
+from speech.tts import TTSProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer, as it came from the model."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A chunk of one spoken piece's audio."""
+
+    sequence: int
+    """Number of the spoken piece, from 0, in the order of the text."""
+    text: str
+    """The piece, as written."""
+    chunk: SpeechChunk
+    """`chunk.last` ends the piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A spoken piece failed; the others go on."""
+
+    sequence: int
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class TextOver:
+    """No more text comes; audio may."""
+
+    text: str
+    sequences: int
+    """How many spoken pieces there are."""
+
+
+Spoken = Text | Audio | Failed | TextOver
+
+
+class Splitter(Protocol):
+    """Cuts a stream of text into pieces to be spoken."""
+
+    def push(self, text: str, /) -> list[str]:
+        """Adds text and gives the pieces that are ready."""
+        ...
+
+    def flush(self) -> list[str]:
+        """Gives what is left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who speaks, and how."""
+
+    tts: TTSProvider
+    id: str | None = None
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one answer's speech."""
+
+    parallel: int = 2
+    """Pieces that are synthesised at once."""
+    retries: int = 1
+    """Further tries of a piece that failed before its first audio, where that can help."""
+    stall_s: float = 30.0
+    """The audio side may go so long without progress while it has work."""
+    ahead: int = 64
+    """Events that may wait for a slow client; then synthesis and the model wait too."""
+
+
+async def speak(
+    tokens: AsyncGenerator[str, None],
+    splitter: Splitter,
+    voice: Voice,
+    *,
+    in_order: bool = True,
+    limits: Limits | None = None,
+) -> AsyncGenerator[Spoken, None]:
+    """Passes text on as it comes, and the audio of its pieces as it is made.
+
+    With `in_order` the audio of a piece begins after the last chunk of the one before; without,
+    pieces overtake one another. Closing the generator stops synthesis and closes `tokens`.
+
+    Raises:
+        StreamError: `stream_stalled` when the audio side makes no progress.
+        ParleyError: Whatever `tokens` raises.
+    """
+    run = _Run(splitter, voice, in_order, limits or Limits())
+    reader = asyncio.create_task(run.read(tokens))
+    try:
+        while (event := await run.next()) is not None:
+            yield event
+    finally:
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+class _Run:
+    """The state of one `speak`."""
+
+    def __init__(self, splitter: Splitter, voice: Voice, in_order: bool, limits: Limits) -> None:
+        self._splitter = splitter
+        self._voice = voice
+        self._in_order = in_order
+        self._limits = limits
+        self._events: asyncio.Queue[Spoken | ParleyError | None] = asyncio.Queue(limits.ahead)
+        self._places = asyncio.Semaphore(limits.parallel)
+        self._jobs: list[asyncio.Task[None]] = []
+        self._unfinished = 0
+        self._progress_at = 0.0
+        """Loop time of the last audio, or of the first piece that waits for some."""
+
+    async def next(self) -> Spoken | None:
+        """The next event; None at the end."""
+        while True:
+            deadline = self._progress_at + self._limits.stall_s
+            try:
+                async with asyncio.timeout_at(deadline if self._unfinished else None):
+                    event = await self._events.get()
+                break
+            except TimeoutError as error:
+                if self._progress_at + self._limits.stall_s > deadline:
+                    continue
+                raise StreamError(
+                    "stream_stalled",
+                    f"No audio came for {self._limits.stall_s:g} s. Try again, or another voice.",
+                ) from error
+        if isinstance(event, ParleyError):
+            raise event
+        return event
+
+    async def read(self, tokens: AsyncGenerator[str, None]) -> None:
+        """Reads the text to its end; each piece gets a job, and all jobs end with this."""
+        parts: list[str] = []
+        try:
+            async with aclosing(tokens):
+                async for token in tokens:
+                    parts.append(token)
+                    await self._events.put(Text(token))
+                    self._start(self._splitter.push(token))
+            self._start(self._splitter.flush())
+            await self._events.put(TextOver("".join(parts), len(self._jobs)))
+            await asyncio.gather(*self._jobs)
+            await self._events.put(None)
+        except ParleyError as error:
+            await self._events.put(error)
+        except Exception:
+            await self._events.put(SpeechError("synthesis_failed", "The answer failed."))
+            raise
+        finally:
+            for job in self._jobs:
+                job.cancel()
+            await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    def _start(self, pieces: list[str]) -> None:
+        for piece in pieces:
+            if self._unfinished == 0:
+                self._note_progress()
+            self._unfinished += 1
+            previous = self._jobs[-1] if self._jobs else None
+            self._jobs.append(asyncio.create_task(self._job(len(self._jobs), piece, previous)))
+
+    def _note_progress(self) -> None:
+        self._progress_at = asyncio.get_running_loop().time()
+
+    async def _job(self, sequence: int, piece: str, previous: asyncio.Task[None] | None) -> None:
+        """Synthesises one piece; pieces get their places in the order of the text."""
+        turn = previous if self._in_order else None
+        try:
+            async with self._places:
+                for left in reversed(range(self._limits.retries + 1)):
+                    outlet = _Outlet(self._events, turn, self._note_progress)
+                    try:
+                        await self._synthesise(sequence, piece, outlet)
+                        return
+                    except ParleyError as error:
+                        if outlet.begun or not error.retryable or left == 0:
+                            await outlet.put(Failed(sequence, error))
+                            return
+        finally:
+            self._unfinished -= 1
+
+    async def _synthesise(self, sequence: int, piece: str, outlet: _Outlet) -> None:
+        stream = self._voice.tts.stream(piece, voice=self._voice.id, speed=self._voice.speed)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                self._note_progress()
+                await outlet.offer(Audio(sequence, piece, chunk))
+        await outlet.release()
+
+
+class _Outlet:
+    """Holds a piece's audio back until the piece before has ended.
+
+    What is held is bounded by one piece, and pieces by the splitter.
+    """
+
+    def __init__(
+        self,
+        events: asyncio.Queue[Spoken | ParleyError | None],
+        previous: asyncio.Task[None] | None,
+        note_progress: Callable[[], None],
+    ) -> None:
+        self._events = events
+        self._previous = previous
+        self._note_progress = note_progress
+        self._held: list[Audio] = []
+        self.begun = False
+        """Some of the piece has been sent: it cannot be tried again."""
+
+    async def offer(self, audio: Audio) -> None:
+        """Sends audio, or holds it."""
+        self._held.append(audio)
+        if self._previous is None or self._previous.done():
+            await self.release()
+
+    async def release(self) -> None:
+        """Waits for the piece before, then sends what is held."""
+        if self._previous is not None:
+            await asyncio.wait([self._previous])
+        for audio in self._held:
+            self.begun = True
+            await self._events.put(audio)
+            self._note_progress()
+        self._held.clear()
+
+    async def put(self, event: Failed) -> None:
+        """Sends what is held, then the failure."""
+        await self.release()
+        await self._events.put(event)
+        self._note_progress()

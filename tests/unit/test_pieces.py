@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flow_backend.doors.pieces import PieceBuffer
+
+
+def cut(text: str, size: int = 100, token: int = 3) -> list[str]:
+    buffer = PieceBuffer(size)
+    pieces = []
+    for at in range(0, len(text), token):
+        pieces += buffer.push(text[at : at + token])
+    return pieces + buffer.flush()
+
+
+def test_cuts_at_the_last_sentence_end_then_clause_then_space() -> None:
+    first = "The first sentence is here. The second one too, and it goes on"
+    assert cut(first + " for quite a while longer.", 60)[0] == "The first sentence is here."
+    assert (
+        cut("No sentence ends in this one, but a clause does and then more words follow", 50)[0]
+        == "No sentence ends in this one,"
+    )
+    assert cut("nothing but words and words and words and words", 20)[0] == "nothing but words "
+    assert cut("x" * 450, 100) == ["x" * 200, "x" * 200, "x" * 50]
+
+
+def test_a_decimal_point_is_no_sentence_end() -> None:
+    text = "It is worth 3.14159 in the end, or so they say to all"
+    assert cut(text, 30)[0] == "It is worth 3.14159 in the "
+
+
+def test_blank_text_gives_no_piece() -> None:
+    assert cut("  \n ") == []
+
+
+@given(st.text(), st.integers(1, 50), st.integers(1, 9))
+def test_nothing_is_lost_but_blank_pieces(text: str, size: int, token: int) -> None:
+    joined = "".join("".join(cut(text, size, token)).split())
+    assert joined == "".join(text.split())
