@@ -40,6 +40,11 @@ class TTSProvider(ABC):
     native_rate_hz: int
     """Rate of the chunks."""
 
+    @property
+    def version(self) -> str:
+        """Changes when the same text would sound otherwise: model, voice files, engine."""
+        return ""
+
     @abstractmethod
     def stream(
         self, text: str, *, voice: str | None = None, speed: float = 1.0

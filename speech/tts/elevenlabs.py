@@ -68,6 +68,11 @@ class ElevenLabsTTS(TTSProvider):
             },
         )
 
+    @property
+    @override
+    def version(self) -> str:
+        return self._model
+
     @override
     async def stream(
         self, text: str, *, voice: str | None = None, speed: float = 1.0

@@ -45,6 +45,11 @@ class InworldTTS(TTSProvider):
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Request:
         return self._http.build_request(method, path, headers=self._headers, json=body)
 
+    @property
+    @override
+    def version(self) -> str:
+        return self._model
+
     @override
     async def stream(
         self, text: str, *, voice: str | None = None, speed: float = 1.0

@@ -33,6 +33,11 @@ class OpenAITTS(TTSProvider):
         self._model = settings.openai_tts_model
         self._voice = settings.openai_tts_voice
 
+    @property
+    @override
+    def version(self) -> str:
+        return self._model
+
     @override
     async def stream(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
