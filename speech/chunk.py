@@ -10,26 +10,31 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class WordTiming:
-    """When one word is spoken."""
+    """When a word sounds. Times count from the first sample of the stream."""
 
     text: str
-    """As written."""
+    """The word as written, punctuation included."""
     start_s: float
-    """From the start of the stream's audio."""
     end_s: float
+    """Where its last sound ends; a pause after it is not part of it."""
     start_char: int
-    """Offsets into the text that was given."""
+    """`text` begins here in the text that was given to `stream`."""
     end_char: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechChunk:
-    """A piece of audio, mono."""
+    """A piece of speech."""
 
     samples: npt.NDArray[np.int16]
-    """int16 [n]"""
+    """int16 [n], mono."""
     sample_rate_hz: int
     words: tuple[WordTiming, ...]
-    """Words that begin in this chunk; empty where the voice gives no timings."""
+    """The words that begin in this chunk; empty where the voice gives no timings."""
     last: bool
-    """No more chunks follow."""
+    """Nothing follows."""
+
+    @property
+    def duration_s(self) -> float:
+        """Its length."""
+        return self.samples.size / self.sample_rate_hz

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
 from typing import Literal
 
 import av
 import numpy as np
 import numpy.typing as npt
 import soxr
+
+from speech.audio.wav import wav_header
 
 AudioFormat = Literal["wav", "pcm", "mp3", "opus"]
 
@@ -23,8 +24,6 @@ CONTENT_TYPES: dict[AudioFormat, str] = {
 
 _OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 _MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-_UNKNOWN_BYTES = 0xFFFFFFFF
-"""Length of a WAV that is still being made, as streaming players expect it."""
 
 
 def content_type(audio_format: AudioFormat, sample_rate_hz: int) -> str:
@@ -50,7 +49,9 @@ class Encoder:
         self._head = b""
         self._container: _Container | None = None
         if audio_format == "wav":
-            self._head = wav_header(sample_rate_hz, length_samples)
+            self._head = wav_header(
+                sample_rate_hz, None if length_samples is None else 2 * length_samples
+            )
         elif audio_format in ("mp3", "opus"):
             rates = _OPUS_RATES_HZ if audio_format == "opus" else _MP3_RATES_HZ
             rate_hz = sample_rate_hz if sample_rate_hz in rates else 24_000
@@ -82,28 +83,6 @@ def encode(samples: npt.NDArray[np.int16], sample_rate_hz: int, audio_format: Au
     """A whole piece, int16 [n], as one file."""
     encoder = Encoder(audio_format, sample_rate_hz, length_samples=len(samples))
     return encoder.push(samples) + encoder.finish()
-
-
-def wav_header(sample_rate_hz: int, length_samples: int | None = None) -> bytes:
-    """The 44 bytes before mono int16 samples (RIFF WAVE, format 1)."""
-    data_bytes = _UNKNOWN_BYTES if length_samples is None else 2 * length_samples
-    riff_bytes = _UNKNOWN_BYTES if length_samples is None else 36 + data_bytes
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        b"RIFF",
-        riff_bytes,
-        b"WAVE",
-        b"fmt ",
-        16,
-        1,
-        1,
-        sample_rate_hz,
-        2 * sample_rate_hz,
-        2,
-        16,
-        b"data",
-        data_bytes,
-    )
 
 
 class _Container:

@@ -3,7 +3,8 @@
 May import `protocol`, `speech.audio`, `speech.sentences`, `speech.text`, onnxruntime and piper.
 """
 
-from speech.piper.engine import PiperEngine, SpeechChunk, WordTiming, shared_engine
+from speech.chunk import SpeechChunk, WordTiming
+from speech.piper.engine import PiperEngine, shared_engine
 from speech.piper.voice import PiperVoice
 from speech.piper.voices import DEFAULT_VOICE, find_voice, voices_dir
 

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import platformdirs
 
 from protocol.errors import SpeechError
+from speech.chunk import SpeechChunk, WordTiming
 from speech.piper.script import Line, WordPlace, lines_of
 from speech.piper.track import Track
 from speech.piper.utterance import Utterance
@@ -32,38 +32,6 @@ CLAUSE_PAUSE_S = 0.12
 """Between the two parts of a sentence that was cut at a clause."""
 RUN_THREADS = 2
 """Threads for one run of a model: more than two gain little on Piper's short windows."""
-
-
-@dataclass(frozen=True, slots=True)
-class WordTiming:
-    """When a word sounds. Times count from the first sample of the stream."""
-
-    text: str
-    """The word as written, punctuation included."""
-    start_s: float
-    end_s: float
-    """Where its last sound ends; a pause after it is not part of it."""
-    start_char: int
-    """`text` begins here in the text that was given to `stream`."""
-    end_char: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechChunk:
-    """A piece of speech."""
-
-    samples: npt.NDArray[np.int16]
-    """int16 [n], mono."""
-    sample_rate_hz: int
-    words: tuple[WordTiming, ...]
-    """The words that begin in this chunk."""
-    last: bool
-    """Nothing follows."""
-
-    @property
-    def duration_s(self) -> float:
-        """Its length."""
-        return self.samples.size / self.sample_rate_hz
 
 
 class PiperEngine:

@@ -50,8 +50,3 @@ class STTProvider(ABC):
     async def aclose(self) -> None:
         """Frees connections and threads."""
         return
-
-
-def pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Float samples as int16 [n], clipped at full scale; NaN becomes silence."""
-    return (np.clip(np.nan_to_num(samples), -1.0, 1.0) * 32767).astype(np.int16)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from typing import ClassVar
 
 import numpy as np
@@ -12,9 +10,10 @@ from openai import omit
 from typing_extensions import override
 
 from protocol.errors import ProviderError
+from speech.audio import to_int16, wav_bytes
 from speech.openai_api import openai_client, translated
 from speech.settings import SpeechSettings
-from speech.stt.base import STTProvider, Transcription, pcm16
+from speech.stt.base import STTProvider, Transcription
 
 
 class OpenAISTT(STTProvider):
@@ -36,9 +35,14 @@ class OpenAISTT(STTProvider):
     ) -> Transcription:
         if not len(samples):
             return Transcription("", language, 0.0)
+        wav = wav_bytes(to_int16(np.nan_to_num(samples)), self.RATE_HZ)
         with translated(self.label, self._sdk):
             answer = await self._sdk.audio.transcriptions.create(
-                file=("speech.wav", _wav(pcm16(samples), self.RATE_HZ), "audio/wav"),
+                file=(
+                    "speech.wav",
+                    wav_bytes(to_int16(np.nan_to_num(samples)), self.RATE_HZ),
+                    "audio/wav",
+                ),
                 model=self._model,
                 language=language or omit,
                 response_format="json",
@@ -53,13 +57,3 @@ class OpenAISTT(STTProvider):
     @override
     async def aclose(self) -> None:
         await self._sdk.close()
-
-
-def _wav(samples: npt.NDArray[np.int16], rate_hz: int) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(samples.astype("<i2").tobytes())
-    return buffer.getvalue()

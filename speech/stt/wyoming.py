@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from speech.audio import to_int16
 from speech.settings import SpeechSettings
-from speech.stt.base import STTProvider, Transcription, pcm16
+from speech.stt.base import STTProvider, Transcription
 from speech.tts.base import required
 from speech.wyoming import (
     AudioChunk,
@@ -42,7 +43,7 @@ class WyomingSTT(STTProvider):
     ) -> Transcription:
         if not len(samples):
             return Transcription("", language, 0.0)
-        pcm = pcm16(samples)
+        pcm = to_int16(np.nan_to_num(samples))
         async with connected(
             self._uri,
             self.label,
