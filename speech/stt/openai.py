@@ -38,11 +38,7 @@ class OpenAISTT(STTProvider):
         wav = wav_bytes(to_int16(np.nan_to_num(samples)), self.RATE_HZ)
         with translated(self.label, self._sdk):
             answer = await self._sdk.audio.transcriptions.create(
-                file=(
-                    "speech.wav",
-                    wav_bytes(to_int16(np.nan_to_num(samples)), self.RATE_HZ),
-                    "audio/wav",
-                ),
+                file=("speech.wav", wav, "audio/wav"),
                 model=self._model,
                 language=language or omit,
                 response_format="json",
