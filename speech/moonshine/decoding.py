@@ -19,7 +19,9 @@ SAMPLE_RATE_HZ = 16_000
 MIN_SAMPLES = SAMPLE_RATE_HZ // 2
 """Shorter audio is padded with silence: the encoder's convolutions need some 900 samples."""
 TOKENS_PER_S = 6.5
-"""The model's authors' bound on what speech can hold; more is a loop (arXiv 2410.15608)."""
+"""What the model's authors allow; only hurried speech holds more, and loops."""
+_MOST_TOKENS_PER_S = 9.0
+"""Where a decode stops in any case."""
 
 
 class Aborted(Exception):  # noqa: N818 - not an error: the caller asked for it
@@ -98,7 +100,9 @@ class Decoder:
             SpeechError: `transcription_failed`.
         """
         abort = abort or Abort()
-        limit = math.ceil(len(samples) / SAMPLE_RATE_HZ * TOKENS_PER_S) + 2
+        duration_s = len(samples) / SAMPLE_RATE_HZ
+        pace_limit = math.ceil(duration_s * TOKENS_PER_S) + 2
+        limit = math.ceil(duration_s * _MOST_TOKENS_PER_S) + 2
         if len(samples) < MIN_SAMPLES:
             samples = np.pad(samples, (0, MIN_SAMPLES - len(samples)))
         audio = {"input_values": samples[None]}
@@ -121,7 +125,7 @@ class Decoder:
                 if best == END:
                     return _decoded(tokens, log_probability, len(tokens) + 1, drafted, False)
                 tokens.append(best)
-                kept = without_loop(tokens)
+                kept = without_loop(tokens, hurried=len(tokens) >= pace_limit)
                 if kept < len(tokens) or len(tokens) >= limit:
                     looped = kept < len(tokens)
                     return _decoded(tokens[:kept], log_probability, len(tokens), drafted, looped)
@@ -147,23 +151,27 @@ class Decoder:
             ) from error
 
 
-def without_loop(tokens: Sequence[int]) -> int:
+def without_loop(tokens: Sequence[int], *, hurried: bool) -> int:
     """How many tokens to keep: all, or up to the end of a loop's first round.
 
-    A loop is the same run of tokens at least three times in a row, and nine tokens of it at least:
-    "no, no, no" is speech.
+    People do repeat themselves, and the model writes that down faithfully at the pace of speech.
+    A loop shows in its pace: more tokens than the audio has time for, ending in a repetition. At
+    an ordinary pace only the same words eight times over are taken for one.
+
+    Args:
+        tokens: The text so far.
+        hurried: Whether they are more than `TOKENS_PER_S` allows.
     """
     total = len(tokens)
-    for period in range(1, total // 3 + 1):
-        rounds = 1
+    for period in range(1, total):
+        repeated = 0
         while (
-            total >= (rounds + 1) * period
-            and tokens[total - period :]
-            == tokens[total - (rounds + 1) * period : total - rounds * period]
+            repeated + period < total
+            and tokens[total - 1 - repeated] == tokens[total - 1 - repeated - period]
         ):
-            rounds += 1
-        if rounds >= 3 and rounds * period >= 9:
-            return total - (rounds - 1) * period
+            repeated += 1
+        if repeated >= (max(4, period / 2) if hurried else max(16, 7 * period)):
+            return total - repeated
     return total
 
 

@@ -25,6 +25,9 @@ from speech.moonshine.tokenizer import Tokenizer
 from speech.moonshine.transcript import Transcript
 
 _INTERIM_NICENESS = 5
+MIN_CONFIDENCE = 0.55
+"""Below it a text is taken for invented and left out: what music and babble give lies under it,
+speech at 5 dB of noise well above."""
 
 
 class MoonshineEngine:
@@ -188,7 +191,8 @@ class MoonshineEngine:
         def work() -> tuple[str, Decoded]:
             decoder, tokenizer = self._model()
             decoded = decoder.decode(samples, draft=draft, abort=abort)
-            return tokenizer.decode(decoded.tokens), decoded
+            heard = decoded.confidence >= MIN_CONFIDENCE
+            return tokenizer.decode(decoded.tokens) if heard else "", decoded
 
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)

@@ -51,20 +51,25 @@ def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
 
 @given(
     head=st.lists(st.integers(3, 50), max_size=5),
-    round_=st.lists(st.integers(51, 99), min_size=1, max_size=8, unique=True),
-    extra=st.integers(0, 3),
+    period=st.lists(st.integers(51, 99), min_size=1, max_size=8, unique=True),
+    extra=st.integers(4, 20),
 )
-def test_a_loop_is_cut_to_its_first_round(head: list[int], round_: list[int], extra: int) -> None:
-    rounds = max(3, -(-9 // len(round_))) + extra
-    tokens = head + round_ * rounds
-    assert without_loop(tokens) == len(head) + len(round_)
+def test_a_hurried_loop_is_cut_to_its_first_round(
+    head: list[int], period: list[int], extra: int
+) -> None:
+    tokens = head + [period[place % len(period)] for place in range(len(period) + extra)]
+    assert without_loop(tokens, hurried=True) == len(head) + len(period)
 
 
-@given(st.lists(st.integers(3, 32_000), max_size=60, unique=True))
-def test_text_without_repetition_is_kept(tokens: list[int]) -> None:
-    assert without_loop(tokens) == len(tokens)
+@given(st.lists(st.integers(3, 32_000), max_size=60, unique=True), st.booleans())
+def test_text_without_repetition_is_kept(tokens: list[int], hurried: bool) -> None:
+    assert without_loop(tokens, hurried=hurried) == len(tokens)
 
 
-def test_people_may_repeat_themselves() -> None:
-    assert without_loop([7, 7, 7, 7]) == 4
-    assert without_loop([5, 6, 7, 8, 5, 6, 7, 8]) == 8
+@given(st.lists(st.integers(3, 99), min_size=3, max_size=12, unique=True), st.integers(1, 5))
+def test_people_may_repeat_themselves(sentence: list[int], times: int) -> None:
+    assert without_loop(sentence * times, hurried=False) == len(sentence) * times
+
+
+def test_an_endless_loop_is_cut_at_any_pace() -> None:
+    assert without_loop([5, *[7, 8] * 9], hurried=False) == 3
