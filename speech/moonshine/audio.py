@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-import soxr
 
 from protocol.errors import SpeechError
+from speech.audio import read_wav, resample
 from speech.moonshine.decoding import SAMPLE_RATE_HZ
 
 
@@ -29,16 +29,11 @@ def checked(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(samples)
 
 
-def read_recording(path: Path) -> npt.NDArray[np.float32]:
-    """A sound file (wav, flac, ogg, mp3…) of any rate and channels as float32 [n], 16 kHz mono.
+def read_recording(source: Path | bytes | BinaryIO) -> npt.NDArray[np.float32]:
+    """A recording (wav, flac, ogg) of any rate and channels as float32 [n], 16 kHz mono.
 
     Raises:
-        SpeechError: `audio_invalid`, naming the file.
+        SpeechError: `audio_invalid` or `audio_too_long`, naming the file.
     """
-    try:
-        frames, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError, TypeError) as error:
-        raise SpeechError(
-            "audio_invalid", f"{path} is not a sound file that can be read ({error})."
-        ) from error
-    return checked(soxr.resample(frames.mean(axis=1), rate_hz, SAMPLE_RATE_HZ).astype(np.float32))
+    wav = read_wav(source)
+    return checked(resample(wav.samples, wav.sample_rate_hz, SAMPLE_RATE_HZ))

@@ -132,7 +132,7 @@ class Decoder:
                 if best != guess:
                     break
                 right += 1
-            drafted += right
+                drafted += 1
             if right < len(step) - 1:
                 keep = past[0].shape[2] - (len(step) - 1 - right)
                 past = [each[:, :, :keep] for each in past]

@@ -96,9 +96,8 @@ class MoonshineEngine:
         Raises:
             SpeechError: `audio_invalid`, `transcription_failed`, or a model that cannot be loaded.
         """
-        samples = checked(samples)
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._finals, segments, samples)
+        self._require_open()
+        found = await asyncio.to_thread(segments, checked(samples))
         texts: list[str] = []
         tokens: list[int] = []
         weighed = 0.0
@@ -126,7 +125,7 @@ class MoonshineEngine:
         """A live transcription; use it under `async with`, in a running event loop.
 
         Args:
-            sample_rate_hz: Of the audio that will be pushed, 8,000 to 192,000.
+            sample_rate_hz: Of the audio that will be pushed, 4,000 to 384,000.
             channels: Of that audio, 1 to 16; they are mixed to one.
             end_silence_s: Silence after which the stream ends the turn by itself; None leaves
                 that to `flush`.
@@ -185,8 +184,7 @@ class MoonshineEngine:
         draft: Sequence[int],
         abort: Abort,
     ) -> tuple[str, Decoded]:
-        if self._closed:
-            raise SpeechError("transcription_failed", "The speech engine is closed.")
+        self._require_open()
 
         def work() -> tuple[str, Decoded]:
             decoder, tokenizer = self._model()
@@ -199,6 +197,10 @@ class MoonshineEngine:
         except asyncio.CancelledError:
             abort.request()
             raise
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SpeechError("transcription_failed", "The speech engine is closed.")
 
     async def aclose(self) -> None:
         """Waits for running decodes to stop; later calls fail. Safe to call twice."""

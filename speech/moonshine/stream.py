@@ -8,13 +8,13 @@ from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from protocol.errors import SpeechError
+from speech.audio import Resampler
 from speech.moonshine.audio import checked
 from speech.moonshine.decoding import SAMPLE_RATE_HZ, Decoded
 from speech.moonshine.segments import Cutting, Place, Segment, Segmenter
@@ -23,6 +23,7 @@ from speech.moonshine.transcript import Transcript
 if TYPE_CHECKING:
     from speech.moonshine.engine import MoonshineEngine
 
+_MAX_CHANNELS = 16
 _INTERIM_S = 0.3
 """Audio between two interim decodes, at least."""
 _INTERIM_SHARE = 0.3
@@ -95,22 +96,16 @@ class MoonshineStream:
         end_silence_s: float | None = None,
         cutting: Cutting | None = None,
     ) -> None:
-        if not 8_000 <= sample_rate_hz <= 192_000 or not 1 <= channels <= 16:
+        if not 1 <= channels <= _MAX_CHANNELS:
             raise SpeechError(
-                "audio_invalid",
-                f"Audio of {sample_rate_hz} Hz with {channels} channels cannot be taken: "
-                "8,000 to 192,000 Hz and 1 to 16 channels can.",
+                "audio_invalid", f"Audio has 1 to {_MAX_CHANNELS} channels, not {channels}."
             )
         self._engine = engine
         self._channels = channels
         self._end_silence_s = end_silence_s
         self._cutting = cutting or Cutting()
         self._segmenter = Segmenter(self._cutting)
-        self._resampler: Any = None
-        if sample_rate_hz != SAMPLE_RATE_HZ:
-            self._resampler = soxr.ResampleStream(
-                sample_rate_hz, SAMPLE_RATE_HZ, 1, "float32", "MQ"
-            )
+        self._resampler = Resampler(sample_rate_hz, SAMPLE_RATE_HZ)
         self._heard_samples = 0
         self._line: deque[Segment | _TurnEnd] = deque()
         self._pieces: list[_Piece] = []
@@ -143,9 +138,7 @@ class MoonshineStream:
         """
         if self._ended:
             raise SpeechError("audio_invalid", "The stream's input has ended.")
-        mono = self._mono(samples)
-        if self._resampler is not None:
-            mono = self._resampler.resample_chunk(mono)
+        mono = self._resampler.push(self._mono(samples))
         for start in range(0, len(mono), _SLICE_SAMPLES):
             if start:
                 await asyncio.sleep(0)
@@ -217,6 +210,8 @@ class MoonshineStream:
                 "audio_invalid",
                 f"Audio of shape {list(samples.shape)} does not have {self._channels} channels.",
             )
+        if samples.dtype not in (np.float32, np.int16):
+            raise SpeechError("audio_invalid", f"Audio is float32 or int16, not {samples.dtype}.")
         mono: npt.NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
         return checked(mono / np.float32(32768) if samples.dtype == np.int16 else mono)
 
@@ -327,7 +322,8 @@ class MoonshineStream:
         self._tell_start()
 
     def _tell_start(self) -> None:
-        if not self._started and (self._segmenter.open or self._line):
+        spoken = isinstance(self._line[0], Segment) if self._line else self._segmenter.open
+        if spoken and not self._started:
             self._started = True
             self._queue(StreamEvent(Stage.STARTED))
 
