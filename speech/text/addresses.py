@@ -64,6 +64,8 @@ _NATIONAL = {
     "fr": re.compile(r"0\d(?:[ .\-\u00a0]\d{2}){4}(?!\w)"),
     "es": re.compile(r"[6789]\d{2}(?:[ -]\d{2}){3}(?!\w)|[6789]\d{2}-\d{3}-\d{3}(?!\w)"),
 }  # fmt: skip
+_DASHED = re.compile(r"\d{1,7}(?:-\d{1,7}){2,6}(?![\w-])|\d-\d{3}(?=-[A-Z])")
+"""Digits in groups: an ISBN, or the head of 1-800-FLOWERS."""
 _SPACED_MOBILE = re.compile(r"[679]\d{2} \d{3} \d{3}(?!\w)")
 _TELEPHONE_WORD = re.compile(r"(?i)tel|llam|móvil|movil|número|numero|whatsapp|contact")
 _HANDLE = re.compile(r"@([A-Za-z_][\w.]{0,38}\w|[A-Za-z])")
@@ -340,6 +342,9 @@ def telephone_rule(source: Source, at: int) -> Edit | None:
     text, language = source.text, source.language
     if source.char_before(at).isalnum():
         return None
+    if found := _DASHED.match(text, at):
+        said = ", ".join(digits(group, language.code) for group in found[0].split("-"))
+        return Edit(at, found.end(), said)
     found = (
         _INTERNATIONAL.match(text, at)
         if text[at] == "+"

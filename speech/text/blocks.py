@@ -14,7 +14,7 @@ _RULE = re.compile(r"[ \t]*(?:([-*_])[ \t]*)(?:\1[ \t]*){2,}$|[ \t]*[=]{2,}[ \t]
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _REFERENCE = re.compile(r"[ \t]*\[(?!\^)[^\]\n]{1,100}\]:[ \t]*\S+[^\n]{0,200}$")
 _FOOTNOTE = re.compile(r"[ \t]*\[\^[^\]\s]{1,40}\]:[ \t]*")
-_QUOTE = re.compile(r"[ \t]{0,8}(?:>[ \t]?)+(?:\[!\w+\][ \t]*)?")
+_QUOTE = re.compile(r"[ \t]{0,8}(?:>(?!\d)[ \t]?)+(?:\[!\w+\][ \t]*)?")
 _HEADING = re.compile(r"[ \t]*#{1,6}(?:[ \t]+|$)")
 _HEADING_END = re.compile(r"[ \t]+#+[ \t]*$")
 _BULLET = re.compile(r"[ \t]*[-*+•‣◦▪●][ \t]+(?:\[[ xX]\][ \t]+)?|[ \t]*[•‣◦▪●][ \t]*")

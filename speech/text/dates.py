@@ -11,7 +11,7 @@ from speech.text.source import Source
 from speech.text.spelling import cardinal, ordinal, year
 
 _ISO = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})(?!\d)"
+    r"(\d{4})[-/](\d{2})[-/](\d{2})(?![\d/-])"
     r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?(?!\d))?"
 )
 _SLASHED = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-]|\.\d)")
@@ -24,6 +24,9 @@ _CLOCK = re.compile(
     re.IGNORECASE,
 )
 _HOUR = re.compile(r"(\d{1,2})(?:[ \u00a0\u202f]?([ap])\.?m(?!\w))", re.IGNORECASE)
+_HOUR_RANGE = re.compile(
+    r"(\d{1,2})[ ]?[-–][ ]?(?=\d{1,2}(?::[0-5]\d)?[ \u00a0]?[ap]\.?m)", re.IGNORECASE
+)
 _FRENCH_HOUR = re.compile(r"(\d{1,2})[ \u00a0\u202f]?h(?:[ \u00a0\u202f]?([0-5]\d))?(?![\w/])")
 _GERMAN_HOUR = re.compile(r"(\d{1,2})\.([0-5]\d)(?=[ \u00a0]Uhr\b)")
 _WEEKDAYS = re.compile(r"([^\W\d_]{2,4})\.?[ ]?[-–][ ]?([^\W\d_]{2,4})(?:\.(?=[ ]))?(?!\w)")
@@ -197,6 +200,9 @@ def clock_rule(source: Source, at: int) -> Edit | None:
         if language.code in ("es", "fr") and (hours := _ABBREVIATED_HOURS.match(text, end)):
             end = hours.end()
         return source.edit(at, end, said)
+    if (found := _HOUR_RANGE.match(text, at)) and 1 <= int(found[1]) <= 12:
+        first = cardinal(int(found[1]), language.code)
+        return Edit(at, found.end(), f"{first} {language.words['to']} ")
     if (found := _HOUR.match(text, at)) and 1 <= int(found[1]) <= 12:
         return _with_half_day(source, at, found.end(), int(found[1]), 0, found[2])
     if language.code == "fr" and (found := _FRENCH_HOUR.match(text, at)) and int(found[1]) <= 24:

@@ -155,7 +155,7 @@ def _tag_edit(text: str, tag: str, start: int, end: int) -> Edit:
     name = _TAG_NAME.match(tag)
     is_tag = name is None or name[1] is None or name[1].lower() in _HTML_TAGS
     if not is_tag and name and not tag.startswith("</") and f"</{name[1]}>" not in text:
-        return Edit(start, end, tag.strip("</> "))  # a placeholder such as <your-name>
+        return Edit(start, end, f" {tag.strip('</> ')} ")  # a placeholder such as <your-name>
     breaks = name is not None and name[1] is not None and name[1].lower() in _BREAKING_TAGS
     return Edit(start, end, " " if breaks else "")
 

@@ -42,7 +42,8 @@ _PER_ABBREVIATIONS = {
            "kWh": "kilovatio hora", "min": "minuto"},
 }  # fmt: skip
 _BY = re.compile(r"[ ]?x[ ]?(?=\d)|×(?=\d[\d.,]*(?![\d.,]*[ ]?=))")
-_TIMES = re.compile(r"[x×](?!\w)")
+_TIMES = re.compile(r"[x×](?!\w|[ ]?[-+−=*/^)])")
+_COUNTED = re.compile(r"[ ][a-z]{2,}s\b")
 _HEIGHT = re.compile(r"(\d)['′’](\d{1,2})[\"″”]?(?!\w)")
 
 
@@ -141,6 +142,10 @@ def _scale(source: Source, at: int, is_money: bool) -> tuple[int, str] | None:
     if len(letter) <= 2 and not letter.endswith(".") and not is_money:
         follows_currency = _SUFFIX.match(source.text, found.end()) is not None
         if not follows_currency and not (attached and letter in ("k", "M", "B")):
+            return None
+        is_decimal = source.char_before(at - 1) in ".," or source.char_before(at - 2) in ".,"
+        counted = is_decimal or _COUNTED.match(source.text, found.end())
+        if letter in ("M", "B") and not follows_currency and not counted:
             return None
     if len(letter) == 1 and not attached and source.language.code == "en":
         return None

@@ -39,7 +39,7 @@ class Source:
 
     def char_before(self, at: int) -> str:
         """The character before a position; a space at the start."""
-        return self.text[at - 1] if at else " "
+        return self.text[at - 1] if at > 0 else " "
 
     def char_at(self, at: int) -> str:
         """The character at a position; a space at the end."""

@@ -78,7 +78,7 @@ def symbol_rule(source: Source, at: int) -> Edit | None:
             name = _OPERATORS[operator]
             return _word(source, at, at + length, words.get(name) or language.symbols[name])
     if char in _RANGE_DASHES:
-        if source.spoken_to == at and after.isdigit() and not before.isspace():
+        if source.spoken_to == at and (after.isdigit() or after in "$€£") and not before.isspace():
             return _word(source, at, at + 1, words["to"])
         return None
     if char == "§" and (found := _SECTION.match(text, at)):
@@ -104,7 +104,8 @@ def symbol_rule(source: Source, at: int) -> Edit | None:
     if char == "~" and (after.isdigit() or after in "$€£"):
         return Edit(at, at + 1, f"{words['about']} ")
     if char == "*" and (before == " " == after or (before.isalnum() and after.isdigit())):
-        both = text[at + 2 : at + 3].strip() if before == " " else after
+        operands = source.char_before(at - 1) + source.char_at(at + 2)
+        both = any(char.isdigit() for char in operands) if before == " " else after
         return (
             _word(source, at, at + 1, words["times"]) if both and at > 1 else Edit(at, at + 1, "")
         )
