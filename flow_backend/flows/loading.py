@@ -90,6 +90,26 @@ def load_text(text: str, *, name: str = "") -> Source:
     return Source(data, reader.lines, name)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and everything out where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def to_yaml(document: Any) -> str:
+    """Writes a document as people would, in the order of its keys."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
 def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number in JSON")
 
