@@ -152,10 +152,10 @@ def run(
 
 async def _talk(path: Path, llm: str, variables: dict[str, Any]) -> None:
     from stack.flow_session import FlowSession
-    from stack.flow_test import backend
+    from stack.flow_test import rehearsal
 
     flow = parse_flow(load_file(path))
-    async with backend(flow, [], llm) as client:
+    async with rehearsal(flow, llm) as (client, _):
         session = await FlowSession.open(client, flow.id, variables)
         if session.greeting:
             _write(f"< {session.greeting}")

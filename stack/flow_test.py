@@ -19,7 +19,7 @@ from flow_backend.flows.scenarios import Expectation, Scenario, ScenarioFile
 from flow_backend.flows.validation import parse_flow
 from flow_backend.llm.base import LLMProvider
 from flow_backend.llm.registry import LLMRegistry
-from flow_backend.llm.scripted import Reply, ScriptedProvider
+from flow_backend.llm.scripted import ScriptedProvider
 from flow_backend.settings import BackendSettings
 from protocol.settings import load_settings
 from stack.flow_session import Answer, FlowSession, serving
@@ -41,14 +41,15 @@ class Outcome:
         return not self.failures
 
 
-class _EveryModel:
+class OneModel:
     """Gives one provider under every name, so that a flow's own choice does not matter."""
 
     def __init__(self, provider: LLMProvider) -> None:
-        self._provider = provider
+        self.provider = provider
 
     async def get(self, reference: str = "default") -> LLMProvider:
-        return self._provider
+        """The provider, whatever is asked for."""
+        return self.provider
 
 
 async def run_file(
@@ -72,53 +73,54 @@ async def run_file(
     """
     flow = parse_flow(load_file(file.flow))
     outcomes = []
-    for scenario in file.scenarios:
-        if only is not None and only.lower() not in scenario.name.lower():
-            continue
-        scenario = scenario.model_copy(
-            update={"variables": {**scenario.variables, **(variables or {})}}
-        )
-        async with backend(flow, [*scenario.llm, *file.llm], llm) as client:
-            outcomes.append(await _run(scenario, flow.id, client))
+    async with rehearsal(flow, llm) as (client, models):
+        for scenario in file.scenarios:
+            if only is not None and only.lower() not in scenario.name.lower():
+                continue
+            if llm is None:
+                models.provider = ScriptedProvider([*scenario.llm, *file.llm])
+            given = {**scenario.variables, **(variables or {})}
+            outcomes.append(await _run(scenario, given, flow.id, client))
     return outcomes
 
 
 @asynccontextmanager
-async def backend(
-    flow: Flow, replies: list[Reply], llm: str | None
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A backend in this process that holds one flow; gives an HTTP client for it.
+async def rehearsal(
+    flow: Flow, llm: str | None
+) -> AsyncIterator[tuple[httpx.AsyncClient, OneModel]]:
+    """A backend in this process that holds one flow and forgets everything at the end.
 
     Args:
         flow: The flow.
-        replies: Scripted answers, if `llm` is None.
-        llm: A language model's reference.
+        llm: A language model's reference; None for one that has no answers yet.
+
+    Yields:
+        An HTTP client for the backend, and what gives it its language model.
     """
-    with tempfile.TemporaryDirectory(prefix="parley-flow-") as folder:
-        settings = load_settings(BackendSettings, **scratch_settings(flow, Path(folder)))
+    with tempfile.TemporaryDirectory(prefix="parley-flow-") as name:
+        folder = Path(name)
+        document = flow.model_dump_json(by_alias=True, exclude_none=True)
+        (folder / "flow.json").write_text(document, encoding="utf-8")
+        settings = load_settings(
+            BackendSettings, FLOWS_DIR=folder, DATABASE_URL=f"sqlite:///{folder}/parley.db"
+        )
         registry = LLMRegistry(settings)
         try:
-            provider = ScriptedProvider(replies) if llm is None else await registry.get(llm)
-            app = create_app(settings, models=_EveryModel(provider))
+            models = OneModel(ScriptedProvider() if llm is None else await registry.get(llm))
             async with (
-                serving(app) as url,
+                serving(create_app(settings, models=models)) as url,
                 httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as client,
             ):
-                yield client
+                yield client, models
         finally:
             await registry.aclose()
 
 
-def scratch_settings(flow: Flow, folder: Path) -> dict[str, Any]:
-    """Settings of a backend that keeps nothing: the flow's document alone, in `folder`."""
-    document = flow.model_dump_json(by_alias=True, exclude_none=True)
-    (folder / "flow.json").write_text(document, encoding="utf-8")
-    return {"FLOWS_DIR": folder}
-
-
-async def _run(scenario: Scenario, flow_id: str, client: httpx.AsyncClient) -> Outcome:
+async def _run(
+    scenario: Scenario, variables: dict[str, Any], flow_id: str, client: httpx.AsyncClient
+) -> Outcome:
     outcome = Outcome(scenario.name)
-    session = await FlowSession.open(client, flow_id, scenario.variables)
+    session = await FlowSession.open(client, flow_id, variables)
     if scenario.greeting is not None and not _holds(session.greeting, scenario.greeting):
         outcome.failures.append(
             f"greeting: expected {scenario.greeting!r}; it was {session.greeting!r}"
