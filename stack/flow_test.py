@@ -21,6 +21,7 @@ from flow_backend.llm.base import LLMProvider
 from flow_backend.llm.registry import LLMRegistry
 from flow_backend.llm.scripted import ScriptedProvider
 from flow_backend.settings import BackendSettings
+from protocol.errors import StreamError
 from protocol.settings import load_settings
 from stack.flow_session import Answer, FlowSession, serving
 
@@ -126,9 +127,13 @@ async def _run(
             f"greeting: expected {scenario.greeting!r}; it was {session.greeting!r}"
         )
     for number, turn in enumerate(scenario.turns, 1):
-        async with aclosing(session.say(turn.user)) as pieces:
-            async for _ in pieces:
-                pass
+        try:
+            async with aclosing(session.say(turn.user)) as pieces:
+                async for _ in pieces:
+                    pass
+        except StreamError as error:
+            outcome.failures.append(f"turn {number} (user: {turn.user!r}): {error.message}")
+            break
         answer = session.answer
         outcome.total_ms += answer.total_ms
         state = await session.state()

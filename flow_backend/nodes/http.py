@@ -18,6 +18,7 @@ from flow_backend.outbound.call import SECRET, HttpCall, Method
 from protocol.errors import FlowError
 
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
+_BASE = re.compile(r"\s*\{\{-?\s*([A-Za-z_][A-Za-z0-9_]*)\s*-?\}\}")
 _MISSING = object()
 
 
@@ -26,7 +27,8 @@ class HttpData(NodeData):
 
     method: Method = "GET"
     url: Template = Field(min_length=1, max_length=8_000)
-    """Values of variables are percent-encoded."""
+    """Values of variables are percent-encoded; only a variable at the very beginning, which holds
+    the service's address, is not."""
     headers: dict[str, Template] = Field(default_factory=dict)
     body: Template | dict[str, Any] | list[Any] | None = None
     """Text as it is, or JSON, in whose texts templates are filled."""
@@ -99,8 +101,11 @@ class Http(NodeType[HttpData]):
 
 def _call(data: HttpData, context: NodeContext) -> HttpCall:
     values = context.values()
+    base = _BASE.match(data.url)
     encoded = {
-        name: quote(value, safe="") if isinstance(value, str) else value
+        name: quote(value, safe="")
+        if isinstance(value, str) and not (base and name == base[1])
+        else value
         for name, value in values.items()
     }
     mark = uuid4().hex
