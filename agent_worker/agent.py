@@ -14,8 +14,8 @@ from livekit.agents import AgentServer, JobContext
 from livekit.agents.job import JobExecutorType
 
 from agent_worker.call import Call
-from agent_worker.engines import SpeechEngines
 from agent_worker.flow_executor import tls_context
+from agent_worker.session import SessionFactory
 from agent_worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ IDLE_THREADS = 2
 """Threads that wait for a call, so that a caller need not."""
 
 
-def new_server(settings: WorkerSettings, engines: SpeechEngines) -> AgentServer:
+def new_server(settings: WorkerSettings, make_session: SessionFactory) -> AgentServer:
     """The worker, ready to run."""
     server = AgentServer(
         ws_url=settings.livekit_url,
@@ -44,13 +44,13 @@ def new_server(settings: WorkerSettings, engines: SpeechEngines) -> AgentServer:
     )
 
     async def take_call(ctx: JobContext) -> None:
-        await Call(ctx, settings, engines).start()
+        await Call(ctx, settings, make_session).start()
 
     server.rtc_session(take_call, agent_name=settings.agent_name)
     return server
 
 
-async def serve(settings: WorkerSettings, engines: SpeechEngines) -> None:
+async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     """Registers, and works until SIGTERM or SIGINT.
 
     The first signal lets the calls end, for `drain_s` at most; a second one ends them.
@@ -60,7 +60,7 @@ async def serve(settings: WorkerSettings, engines: SpeechEngines) -> None:
     """
     if settings.backend_url.startswith("https:"):
         await asyncio.to_thread(tls_context)
-    server = new_server(settings, engines)
+    server = new_server(settings, make_session)
     asked, again = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:

@@ -24,10 +24,9 @@ from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
 
 from agent_worker.conversation import Conversation
-from agent_worker.engines import SpeechEngines
 from agent_worker.flow_executor import FlowExecutor
 from agent_worker.phrases import phrase_for
-from agent_worker.session import new_session, room_options
+from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
 from plugins import flow_llm
 from plugins.flow_llm.llm import last_user_message
@@ -68,13 +67,15 @@ class Call:
     Args:
         ctx: The job of the room.
         settings: The worker's.
-        engines: Speech, shared by all calls.
+        make_session: Makes the session that speaks with a model.
     """
 
-    def __init__(self, ctx: JobContext, settings: WorkerSettings, engines: SpeechEngines) -> None:
+    def __init__(
+        self, ctx: JobContext, settings: WorkerSettings, make_session: SessionFactory
+    ) -> None:
         self._ctx = ctx
         self._settings = settings
-        self._engines = engines
+        self._make_session = make_session
         self._session: AgentSession[None] | None = None
         self._executor: FlowExecutor | None = None
         self._conversation: Conversation | None = None
@@ -122,11 +123,19 @@ class Call:
     async def _greeting(self, executor: FlowExecutor) -> str:
         """Opens the session; gives the flow's first words, or those that tell what is wrong."""
         try:
-            return (await executor.open_session()).greeting or ""
+            opened = await executor.open_session()
         except ParleyError as error:
             # The next turn tries again.
             logger.warning("No session of flow %s: %s", executor.flow_id, error.code)
             return phrase_for(error.code, self._settings)
+        logger.info(
+            "room %s: session %s of flow %s version %d",
+            self._ctx.room.name,
+            opened.session_id,
+            executor.flow_id,
+            opened.flow_version,
+        )
+        return opened.greeting or ""
 
     async def _start_direct(self, participant: rtc.RemoteParticipant) -> None:
         from livekit.plugins import openai
@@ -146,7 +155,7 @@ class Call:
     async def _start_session(
         self, model: llm.LLM[Any], agent: Agent, participant: rtc.RemoteParticipant
     ) -> None:
-        self._session = session = new_session(self._settings, self._engines, model)
+        self._session = session = self._make_session(model)
         session.on("conversation_item_added", self._on_item)
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)

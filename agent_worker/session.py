@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from livekit.agents import AgentSession, inference, llm, room_io
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.turn import TurnHandlingOptions
 
-from agent_worker.engines import SpeechEngines
 from agent_worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from agent_worker.engines import SpeechEngines
+
+SessionFactory = Callable[[llm.LLM[Any]], AgentSession[None]]
+"""Makes the session of one call, around the model that answers."""
 
 MAX_FAILURES = 20
 """Failures of one kind in a row after which LiveKit closes the session. Every failed answer is

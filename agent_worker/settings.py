@@ -75,6 +75,10 @@ class WorkerSettings(EnvSettings):
         default="", description="First words for BRAIN=openai; flows have their own."
     )
 
+    piper_voice: str | None = Field(
+        default=None,
+        description="Voice: a name such as en_US-joe-medium, or the path of an .onnx file.",
+    )
     vad_silence_s: float = Field(
         default=0.25, ge=0.05, le=2, description="Silence that counts as a pause."
     )

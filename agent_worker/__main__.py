@@ -1,0 +1,46 @@
+"""`python -m agent_worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sys
+
+from agent_worker.agent import serve
+from agent_worker.engines import SpeechEngines
+from agent_worker.session import new_session
+from agent_worker.settings import WorkerSettings
+from protocol.errors import ParleyError
+from protocol.settings import load_settings
+
+
+def main() -> int:
+    """Runs the worker; gives the exit status."""
+    try:
+        settings = load_settings(WorkerSettings)
+        # LiveKit's records carry the caller's words as extra fields: this format shows none.
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        asyncio.run(run(settings))
+    except ParleyError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return 0
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Loads the engines, then serves.
+
+    Raises:
+        ParleyError: The engines cannot be loaded.
+    """
+    async with SpeechEngines(settings) as engines:
+        await engines.load()
+        await serve(settings, functools.partial(new_session, settings, engines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
