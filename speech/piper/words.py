@@ -1,195 +1,164 @@
-"""Which phonemes belong to which written word.
+"""Which phonemes belong to which word.
 
-espeak-ng gives phonemes for a whole sentence, with spaces between spoken words that are not
-always the written ones: numbers become several, "of the" becomes one. Each written word is
-therefore phonemised on its own too, and the two sequences are aligned, group by group, at the
-least edit distance.
+espeak-ng gives the phonemes of a whole sentence, with spaces between groups that are not always
+the words: "2,100" becomes several, "of the" becomes one. So each word is phonemised on its own
+too, and the two sequences of groups are aligned: what is the same is matched first, what lies
+between at the least edit distance.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
 
-_WORD = re.compile(r"\S+")
-_UNVOICED = frozenset(" .,;:!?\"'()-…ˈˌːˑ^$_")
-"""Symbols that do not count in a comparison: punctuation, stress and length."""
-PUNCTUATION = frozenset(' .,;:!?"()-…«»¿¡،؟。！？、')
+PAUSES = frozenset(' .,;:!?"()-…«»¿¡،؟。！？、—–')
 """Symbols that stand for a pause rather than a sound."""
-_MAX_GROUPS = 12
-"""Spoken words that one written word may become in the alignment."""
+_IGNORED = PAUSES | frozenset("'ˈˌːˑ^$_")
+"""Symbols that do not count in a comparison: pauses, stress and length."""
 _MAX_MERGED = 4
-"""Written words that espeak may speak as one."""
+"""Groups on one side that may be one group on the other."""
+_MAX_CELLS = 4096
+"""Size of a gap that is aligned by edit distance; a larger one is shared out by length."""
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A written word: `text[start_char:end_char]`."""
-
-    start_char: int
-    end_char: int
-
-
-@dataclass(frozen=True, slots=True)
-class WordPhonemes:
-    """A word and its sounds: `phonemes[first:end]`, pauses after it not included."""
+class WordSound:
+    """A word, by its number, and its sound: `phonemes[first:end]` without the pause after it."""
 
     word: int
     first: int
     end: int
 
 
-def written_words(text: str) -> list[Word]:
-    """Splits at white space."""
-    return [Word(*match.span()) for match in _WORD.finditer(text)]
-
-
 def assign(
     phonemes: Sequence[str], words: Sequence[str], pronounce: Callable[[str], Sequence[str]]
-) -> list[WordPhonemes]:
-    """Gives each word its place in the phonemes; words without a sound are left out.
+) -> list[WordSound]:
+    """Gives each word its place in a sentence's phonemes; words without a sound are left out.
 
     Args:
-        phonemes: The sentence's phonemes, " " between spoken words.
+        phonemes: The sentence's phonemes, " " between groups.
         words: The sentence's words in order.
-        pronounce: Gives a word's own phonemes.
+        pronounce: Gives the phonemes of a word on its own.
     """
-    groups = _groups(phonemes)
-    own = [_groups_of(pronounce(word)) for word in words]
-    sounding = [index for index, parts in enumerate(own) if parts]
-    if not groups or not sounding:
-        return []
-    heard = [_letters(phonemes[first:end]) for first, end in groups]
-    expected = [own[index] for index in sounding]
-    counts = [len(parts) for parts in expected]
-    if sum(counts) == len(groups) and _agrees(heard, expected):
-        spans = _consecutive(counts)
-    else:
-        spans = _align(heard, expected)
-    found = []
-    for members, (start, end) in spans:
-        if start == end:
-            continue
-        if len(members) == 1:
-            found.append(WordPhonemes(sounding[members[0]], groups[start][0], groups[end - 1][1]))
-            continue
-        first, stop = groups[start][0], groups[end - 1][1]
-        lengths = [sum(map(len, expected[member])) for member in members]
-        edge = first
-        for position, member in enumerate(members):
-            share = sum(lengths[: position + 1]) / sum(lengths)
-            upto = max(edge, first + round((stop - first) * share))
-            if upto > edge:
-                found.append(WordPhonemes(sounding[member], edge, upto))
-            edge = upto
-    return found
+    places = list(_groups(phonemes))
+    heard = [_letters(phonemes[first:end]) for first, end in places]
+    expected: list[str] = []
+    owners: list[int] = []
+    for number, word in enumerate(words):
+        own = pronounce(word)
+        parts = [part for first, end in _groups(own) if (part := _letters(own[first:end]))]
+        expected += parts
+        owners += [number] * len(parts)
+    sounds: dict[int, tuple[int, int]] = {}
+    for units, (start, stop) in _align(expected, heard):
+        first, end = places[start][0], places[stop - 1][1]
+        for unit, (low, high) in zip(units, _shares(units, expected, first, end), strict=True):
+            owner = owners[unit]
+            sounds[owner] = (sounds.get(owner, (low, 0))[0], high)
+    return [WordSound(word, *sound) for word, sound in sounds.items()]
 
 
-def _groups(phonemes: Sequence[str]) -> list[tuple[int, int]]:
-    """Spans of spoken words, punctuation at their edges left out."""
-    groups: list[tuple[int, int]] = []
+def _groups(phonemes: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Spans of spoken words, pauses at their edges left out."""
     first: int | None = None
     end = 0
-    for index, phoneme in enumerate([*phonemes, " "]):
+    for index, phoneme in enumerate(phonemes):
         if phoneme == " ":
             if first is not None:
-                groups.append((first, end))
+                yield first, end
             first = None
-        elif phoneme not in PUNCTUATION:
+        elif phoneme not in PAUSES:
             first = index if first is None else first
             end = index + 1
-    return groups
-
-
-def _groups_of(phonemes: Sequence[str]) -> list[str]:
-    letters = [_letters(phonemes[first:end]) for first, end in _groups(phonemes)]
-    return [part for part in letters if part]
+    if first is not None:
+        yield first, end
 
 
 def _letters(phonemes: Sequence[str]) -> str:
-    return "".join(phoneme for phoneme in phonemes if phoneme not in _UNVOICED)
+    return "".join(phoneme for phoneme in phonemes if phoneme not in _IGNORED)
 
 
-def _agrees(heard: Sequence[str], expected: Sequence[list[str]]) -> bool:
-    flat = [part for parts in expected for part in parts]
-    return all(
-        _distance(a, b) <= max(len(a), len(b)) // 2 for a, b in zip(heard, flat, strict=True)
-    )
-
-
-def _consecutive(counts: Sequence[int]) -> list[tuple[list[int], tuple[int, int]]]:
-    spans = []
-    start = 0
-    for index, count in enumerate(counts):
-        spans.append(([index], (start, start + count)))
-        start += count
-    return spans
+def _shares(
+    units: Sequence[int], expected: Sequence[str], first: int, end: int
+) -> list[tuple[int, int]]:
+    """Shares one group's phonemes among the units that it holds, by their lengths."""
+    total = sum(len(expected[unit]) for unit in units)
+    edges = [first]
+    done = 0
+    for unit in units:
+        done += len(expected[unit])
+        edges.append(first + round((end - first) * done / total))
+    return list(pairwise(edges))
 
 
 def _align(
-    heard: Sequence[str], expected: Sequence[list[str]]
+    expected: Sequence[str], heard: Sequence[str]
+) -> Iterator[tuple[list[int], tuple[int, int]]]:
+    """Matches units with spans of groups, in order; units without a group are left out."""
+    left = right = 0
+    blocks = SequenceMatcher(None, expected, heard, autojunk=False).get_matching_blocks()
+    for a, b, size in blocks:
+        for units, (start, stop) in _align_gap(expected[left:a], heard[right:b]):
+            yield [left + unit for unit in units], (right + start, right + stop)
+        for offset in range(size):
+            yield [a + offset], (b + offset, b + offset + 1)
+        left, right = a + size, b + size
+
+
+def _align_gap(
+    expected: Sequence[str], heard: Sequence[str]
 ) -> list[tuple[list[int], tuple[int, int]]]:
-    """Least-cost monotone assignment of words to spans of groups."""
-    joined = ["".join(parts) for parts in expected]
-    words, groups = len(expected), len(heard)
-    drift = abs(groups - sum(map(len, expected))) + 2 * _MAX_MERGED
-    infinite = float("inf")
-    cost = [[infinite] * (groups + 1) for _ in range(words + 1)]
-    back: list[list[tuple[int, int]]] = [[(0, 0)] * (groups + 1) for _ in range(words + 1)]
-    cost[0][0] = 0.0
-    ideal = 0
-    for i in range(words + 1):
-        for j in range(max(0, ideal - drift), min(groups, ideal + drift) + 1):
-            here = cost[i][j]
-            if here == infinite:
-                continue
-            steps = []
-            if i < words:
-                usual = len(expected[i])
-                spans = {0, 1, *range(max(0, usual - 2), min(usual + 2, _MAX_GROUPS) + 1), usual}
-                steps += [(1, count) for count in spans]
-                steps += [(many, 1) for many in range(2, _MAX_MERGED + 1)]
-            steps.append((0, 1))
-            for take, count in steps:
-                if i + take > words or j + count > groups:
+    rows, columns = len(expected), len(heard)
+    if not rows or not columns:
+        return []
+    if rows * columns > _MAX_CELLS:
+        return _by_length(expected, columns)
+    steps = [(1, 1), (1, 0), (0, 1)]
+    steps += [(many, 1) for many in range(2, _MAX_MERGED + 1)]
+    steps += [(1, many) for many in range(2, _MAX_MERGED + 1)]
+    cost = {(0, 0): 0.0}
+    back: dict[tuple[int, int], tuple[int, int]] = {}
+    for i in range(rows + 1):
+        for j in range(columns + 1):
+            here = cost[i, j]
+            for take, use in steps:
+                cell = (i + take, j + use)
+                if cell[0] > rows or cell[1] > columns:
                     continue
-                price = _distance("".join(joined[i : i + take]), "".join(heard[j : j + count]))
-                total = here + price + 0.1 * (take != 1)
-                if total < cost[i + take][j + count]:
-                    cost[i + take][j + count] = total
-                    back[i + take][j + count] = (take, count)
-        if i < words:
-            ideal += len(expected[i])
-    if cost[words][groups] == infinite:
-        return _proportional(groups, joined)
-    spans_found = []
-    i, j = words, groups
+                price = _distance("".join(expected[i : cell[0]]), "".join(heard[j : cell[1]]))
+                total = here + price + 0.1 * (take != 1 or use != 1)
+                if total < cost.get(cell, float("inf")):
+                    cost[cell] = total
+                    back[cell] = (take, use)
+    found = []
+    i, j = rows, columns
     while i or j:
-        take, count = back[i][j]
-        if take:
-            spans_found.append((list(range(i - take, i)), (j - count, j)))
-        i, j = i - take, j - count
-    return spans_found[::-1]
+        take, use = back[i, j]
+        if take and use:
+            found.append((list(range(i - take, i)), (j - use, j)))
+        i, j = i - take, j - use
+    return found[::-1]
 
 
-def _proportional(groups: int, joined: Sequence[str]) -> list[tuple[list[int], tuple[int, int]]]:
-    """For sequences too far apart to align: by length."""
-    total = sum(map(len, joined))
-    spans = []
+def _by_length(expected: Sequence[str], columns: int) -> list[tuple[list[int], tuple[int, int]]]:
+    total = sum(map(len, expected))
+    found = []
     start = done = 0
-    for index, letters in enumerate(joined):
+    for unit, letters in enumerate(expected):
         done += len(letters)
-        end = round(groups * done / total)
-        spans.append(([index], (start, end)))
-        start = end
-    return spans
+        stop = round(columns * done / total)
+        if stop > start:
+            found.append(([unit], (start, stop)))
+        start = stop
+    return found
 
 
 def _distance(a: str, b: str) -> int:
     """Levenshtein's edit distance."""
-    if a == b:
-        return 0
+    if a == b or not a or not b:
+        return 0 if a == b else len(a) + len(b)
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, 1):
         corner, row[0] = row[0], i

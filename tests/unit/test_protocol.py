@@ -16,7 +16,7 @@ provider: provider_bad_response provider_not_configured provider_rate_limited
 provider: provider_refused provider_timeout provider_unauthorized provider_unavailable
 provider: provider_unknown
 speech: audio_invalid audio_too_long model_invalid model_missing synthesis_failed text_too_long
-speech: transcription_failed voice_invalid voice_not_found
+speech: transcription_failed voice_invalid voice_list_unavailable voice_not_found
 stream: backend_unavailable client_too_slow message_too_large stream_interrupted
 stream: stream_malformed stream_stalled
 """
