@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import emoji
+
 from speech.text.language import word_set
 from speech.text.positions import Edit
 
@@ -39,8 +41,6 @@ def emoji_edits(text: str, language: str, *, name: bool) -> list[Edit]:
 
 
 def _run_edits(text: str, run: re.Match[str], language: str, name: bool) -> list[Edit]:
-    import emoji
-
     edits = []
     for found in emoji.emoji_list(run[0]):
         start, end = run.start() + found["match_start"], run.start() + found["match_end"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 
+from speech.text.spelling import load
+
 READ_OUT = ("en", "de", "fr", "es")
 """Languages with rules for numbers, dates and the like; others keep their text."""
 
@@ -88,6 +90,7 @@ def language_for(code: str) -> Language | None:
     module = import_module(f"speech.text.languages.{code}")
     language = module.LANGUAGE
     assert isinstance(language, Language)
+    load(code)
     return language
 
 

@@ -26,6 +26,11 @@ def _engine(language: str) -> RbnfEngine:
     return RbnfEngine.for_language(language)
 
 
+def load(language: str) -> None:
+    """Reads the language's number rules, so that the first number does not wait for them."""
+    _engine(language)
+
+
 @lru_cache(maxsize=4096)
 def _spell(value: int, language: str, ruleset: str) -> str:
     result = _engine(language).format_number(value, ruleset_names=[ruleset])

@@ -28,5 +28,5 @@ def test_no_text_fails_or_takes_long(texts: list[str], language: str, repeat: in
         started = time.process_time()
         spoken = stream.push(long_text)
         took_ms = (time.process_time() - started) * 1000
-        assert took_ms < 50 + SLOWEST_MS_PER_CHAR * len(long_text)
+        assert took_ms < 150 + SLOWEST_MS_PER_CHAR * len(long_text)
         check_map(spoken)
