@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import AsyncExitStack, aclosing
-from typing import Any
+from collections.abc import AsyncIterable, Callable
+from contextlib import AsyncExitStack
 
 from speech.sentences import SentenceStreamBuffer
 
@@ -14,22 +13,24 @@ __all__ = ["SentenceStreamBuffer", "stream_with_sentences"]
 
 async def stream_with_sentences(
     tokens: AsyncIterable[str],
-    speak: Callable[[str], Any],
+    speak: Callable[[str], object],
     min_sentence_length: int = 20,
 ) -> str:
     """Speaks each sentence of `tokens` as soon as it is whole.
 
     Args:
-        tokens: Text as it is written. Closed when this call ends, also when it is cancelled.
+        tokens: Text as it is written. Closed when this call ends: at the end of the text, when
+            `speak` fails, and when the call is cancelled.
         speak: Called with each sentence in order. A coroutine is awaited before the next token is
-            read; any other result, such as a `SpeechHandle`, is not, so that sentences queue up.
+            read; any other result, such as a `SpeechHandle`, is not, so that sentences queue up
+            behind each other without a gap.
         min_sentence_length: As for `SentenceStreamBuffer`.
 
     Returns:
         The whole text, exactly as it came.
     """
     buffer = SentenceStreamBuffer(min_sentence_length=min_sentence_length)
-    parts: list[str] = []
+    written: list[str] = []
 
     async def say(sentences: list[str]) -> None:
         for sentence in sentences:
@@ -39,10 +40,10 @@ async def stream_with_sentences(
 
     async with AsyncExitStack() as stack:
         stream = aiter(tokens)
-        if isinstance(stream, AsyncGenerator):
-            await stack.enter_async_context(aclosing(stream))
+        if (aclose := getattr(stream, "aclose", None)) is not None:
+            stack.push_async_callback(aclose)
         async for token in stream:
-            parts.append(token)
+            written.append(token)
             await say(buffer.push(token))
         await say(buffer.flush())
-    return "".join(parts)
+    return "".join(written)

@@ -53,12 +53,14 @@ SAID = re.compile(r"[^\s，。！？、：“]{0,5}[问問说說道答喊叫]")
 SAID_PART = re.compile(r"[^\s，。！？、：“]{0,6}")
 
 
-def decide(text: str, segment: int, at: int, column: int, *, final: bool) -> Decision:
+def decide(
+    text: str, segment: int, at: int, column: int, *, final: bool, vivid: bool = False
+) -> Decision:
     """Decides the candidate at `at`; the arguments are those of `Candidate`."""
     character = text[at]
-    if character == "." and _is_plain(text, segment, at):
+    if character == "." and not vivid and _is_plain(text, segment, at):
         return Decision(Verdict.CUT, at + 1)
-    candidate = Candidate(text, segment, at, column, final)
+    candidate = Candidate(text, segment, at, column, final, vivid)
     try:
         if character in ENDS or (character == ";" and "Ͱ" <= text[at - 1 : at] <= "Ͽ"):
             return _decide_end(candidate)
@@ -192,7 +194,8 @@ def _decide_spaced(candidate: Candidate, marks: str, closers: str, end: int) -> 
         ends = _ellipsis_ends(candidate, end)
     else:
         ends = period_ends(candidate, end)
-        if ends and is_chatty(candidate.text[candidate.segment : candidate.at]):
+        chatty = candidate.vivid or is_chatty(candidate.text[candidate.segment : candidate.at])
+        if ends and chatty:
             end = _skip_pictures(candidate, end)
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
 
@@ -280,7 +283,9 @@ def _wide_ends(candidate: Candidate, marks: str, closers: str, end: int) -> bool
         return bool(closers) and not following.islower() and not is_wide(following)
     if "」" in closers or "』" in closers or "）" in closers:
         return following not in PARTICLES
-    if "”" in closers and marks[-1] in CALLS | {"。"}:
+    sentence = candidate.text[candidate.segment : candidate.at]
+    introduced = re.search(r"[：:]\s*“[^“]*$", sentence) is not None
+    if "”" in closers and not introduced:
         if SAID.match(candidate.text, end):
             return False
         candidate.run(SAID_PART, end, 6)

@@ -6,7 +6,7 @@ import re
 
 from speech.sentences.boundaries import decide
 from speech.sentences.candidate import Verdict
-from speech.sentences.characters import CANDIDATE, ENDS, LONE_SURROGATE, REMARKABLE, width
+from speech.sentences.characters import CANDIDATE, ENDS, LONE_SURROGATE, PICTURE, REMARKABLE, width
 from speech.sentences.clauses import clause_end
 from speech.sentences.structure import NEWLINE, CodeFence, line_start
 
@@ -82,6 +82,8 @@ class SentenceStreamBuffer:
         self._column = 0
         """How many characters of the first line were given away."""
         self._first = True
+        self._vivid = False
+        """Whether what was given away had emoji in it."""
         self._fence: CodeFence | None = None
         self._half = ""
         """The first half of a character that came in two (a UTF-16 surrogate)."""
@@ -158,7 +160,9 @@ class SentenceStreamBuffer:
             if at + 1 == len(text) and not final and text[at] in ENDS:
                 self._position = at
                 break
-            verdict, offset = decide(text, self._segment, at, self._column, final=final)
+            verdict, offset = decide(
+                text, self._segment, at, self._column, final=final, vivid=self._vivid
+            )
             if verdict is Verdict.CUT:
                 self._position = self._segment = offset
                 unit = text[:offset].strip()
@@ -246,4 +250,6 @@ class SentenceStreamBuffer:
         self._segment = max(0, self._segment - end)
         self._begin = 0
         self._first = False
+        if not sentence.isascii() and not self._vivid:
+            self._vivid = PICTURE.search(sentence) is not None
         return sentence

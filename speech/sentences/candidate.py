@@ -46,16 +46,20 @@ class Candidate:
         at: Where it may end.
         column: How many characters of `text`'s first line were given away before it.
         final: Whether the text is complete.
+        vivid: Whether emoji came before.
     """
 
-    __slots__ = ("_line", "at", "column", "final", "segment", "text")
+    __slots__ = ("_line", "at", "column", "final", "segment", "text", "vivid")
 
-    def __init__(self, text: str, segment: int, at: int, column: int, final: bool) -> None:
+    def __init__(
+        self, text: str, segment: int, at: int, column: int, final: bool, vivid: bool
+    ) -> None:
         self.text = text
         self.segment = segment
         self.at = at
         self.column = column
         self.final = final
+        self.vivid = vivid
         self._line = -1
 
     def character(self, index: int) -> str:

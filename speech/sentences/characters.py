@@ -34,6 +34,7 @@ CLOSERS = re.compile(f"[\"'”’“»›)\\]}}*_~`」』）】〉》］｠〕{E
 """What may stand between the end of a sentence and the white space after it."""
 PICTURES = re.compile(f"(?:[{EMOJI}]{{1,16}}|[:;=]-?[)(DPp](?!\\w))(?: ?[{EMOJI}]{{1,16}}){{0,8}}")
 """Emoji or an emoticon, and more of them."""
+PICTURE = re.compile(f"[{EMOJI}]")
 SPACES = re.compile(r"\s{0,64}")
 OPENERS = re.compile(r"[\s\"'“”‘’«»‹›„‚(\[{*_~`¿¡—–\-<「『（【《〈]{0,80}")
 """White space and what may stand before the first letter of a sentence."""

@@ -24,8 +24,8 @@ class Kind(Enum):
     """`Apple Inc. Chief Cook`, but `Apple Inc. The company`."""
     ENDS = "ends the sentence before a capital, unless that is a day, a month or a time zone"
     """`etc. Then`, `5 p.m. He left`, but `5 p.m. Tuesday`."""
-    DATES = "goes on with a number, else as `ENDS`"
-    """`Jan. 5`, `Mon. Feb. 3`."""
+    MEASURES = "goes on with a number, else as `ENDS`"
+    """`Jan. 5`, `Mon. Feb. 3`, `5 ft. 10 in.`"""
 
 
 def _words(text: str) -> list[str]:
@@ -34,30 +34,27 @@ def _words(text: str) -> list[str]:
 
 _BY_KIND: dict[Kind, str] = {
     Kind.JOINS: """
-        dr dra drs mr mrs ms messrs mx prof Profs profa Rev Hon Gen Col Maj Capt capt Cpt Cmdr Lt
-        Sgt Cpl Pvt Adm Brig Gov Sen Rep Reps Sens Pres Supt Det Insp Amb Fr Msgr Mt Ft
-        vs e.g i.e eg ie viz cf approx resp incl excl dept govt intl natl assn asst assoc esp
-        ca circa hr dipl Ing Dipl-Ing Mag bzw z.b z.t d.h u.a u.u u.e i.d.r i.a i.s o.ä o.g s.o s.u
-        v.a EE vgl ggf evtl bspw sog inkl exkl zzgl bzgl einschl gegr geb verh gest ehem abzgl
-        allg insb insbes betr Hl Frl Hrn österr u.co
-        M MM Mme Mlle Mgr p.ex par.ex env av.j apr.j boul
-        sra srta sres sras dña exmo exma ilmo p.ej ad_es por_ej aprox avda av sto sta gral lic arq
-        sig sigg sig.ra sig.na dott dott.ssa prof.ssa avv geom spett egr gent p.es
-        dhr mevr mw bijv bv d.w.z o.a m.b.t t.o.v i.p.v m.i.v e.d t.a.v i.v.m z.o.z
-        t.ex bl.a d.v.s dvs fr.o.m t.o.m f.eks f.x eks jf pga mht ifm ift kl
-        np tj tzw tzn m.in ul mgr inż dr.hab św ks por zob wg
-        např tzv popř č rndr mudr judr phdr
-        т.е т.к т.н напр см ср им ул пр просп пл пер наб г-н г-жа акад проф доц инж гл рис табл
-        вул див тобто
-        δρ κ κα κος π.χ δηλ βλ
-        dl dna d-l d-na Doç Sn örn bkz ifj özv ld ún esim tp ths
-        डॉ श्री प्रो श्रीमती कु د أ م
+        dr dra drs mr mrs ms messrs mx prof Profs profa Rev Hon Gen Col Maj Capt capt Cpt Cmdr
+        Lt Sgt Cpl Pvt Adm Brig Gov Sen Rep Reps Sens Pres Supt Det Insp Amb Fr Msgr Mt Ft vs
+        e.g i.e eg ie viz cf approx resp incl excl dept govt intl natl assn asst assoc esp ca
+        circa hr dipl med rer nat jur habil Ing Dipl-Ing Mag bzw z.b z.t d.h u.a u.u u.e i.d.r
+        i.a i.s o.ä o.g s.o s.u v.a EE vgl ggf evtl bspw sog inkl exkl zzgl bzgl einschl gegr
+        geb verh gest ehem abzgl allg insb insbes betr Hl Frl Hrn österr u.co M MM Mme Mlle Mgr
+        p.ex par.ex env av.j apr.j boul sra srta sres sras dña exmo exma ilmo p.ej ad_es por_ej
+        aprox avda av sto sta gral lic arq sig sigg sig.ra sig.na dott dott.ssa prof.ssa avv
+        geom spett egr gent p.es dhr mevr mw bijv bv d.w.z o.a m.b.t t.o.v i.p.v m.i.v e.d t.a.v
+        i.v.m z.o.z t.ex bl.a d.v.s dvs fr.o.m t.o.m f.eks f.x eks jf pga mht ifm ift kl np tj
+        tzw tzn m.in ul mgr inż dr.hab św ks por zob wg např tzv popř č rndr mudr judr phdr т.е
+        т.к т.н напр см ср им ул пр просп пл пер наб г-н г-жа акад проф доц инж гл рис табл вул
+        див тобто δρ κ κα κος π.χ δηλ βλ dl dna d-l d-na Doç Sn örn bkz ifj özv ld ún esim tp
+        ths डॉ श्री प्रो श्रीमती कु د أ م
     """,
     Kind.COUNTS: """
         nos fig vol vols pp pg pgs ch chap chaps sec secs sect para paras eq eqs ex ref refs est
-        tab app appx vers ver ext tel op nr nrn nrs abb abs kap bd aufl tel zi
-        num núm nums núms pág págs pag cap caps fasc tít pagg n.ro blz hfdst sid str poz rozdz ryc
-        godz стр рис гл ст разд тел кв корп obr çev sf hlm
+        temp avg max misc univ bldg mtg mgmt attn addl mfg mfr conf tab app appx vers ver ext
+        tel op nr nrn nrs abb abs kap bd aufl tel zi num núm nums núms pág págs pag cap caps
+        fasc tít pagg n.ro blz hfdst sid str poz rozdz ryc godz стр рис гл ст разд тел кв корп
+        obr çev sf hlm
     """,
     Kind.COUNTS_ONLY: "no art figs nº n.º n° p s n",
     Kind.NAMES: """
@@ -67,16 +64,16 @@ _BY_KIND: dict[Kind, str] = {
         sp.z.o.o d.o.o
     """,
     Kind.ENDS: """
-        etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c j.-c et_al
-        lbs lb oz tbsp tbs tsp qt gal yd yds sq ft cu hrs mins secs kg km cm mm mg ml kb mb gb kr
-        mph rpm usw usf uvm u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd std min mrd mio
-        ud uds vd vds ecc eccetera enz e.a osv o.s.v m.fl m.m mfl itd itp tys mln mld zł gr
-        atd apod tis kčs n.l př.n.l т.д т.п тыс млн млрд руб коп чел гг мин сек др
-        EST κ.λπ κ.ά κτλ κλπ vb stb dll dsb dst h.c
+        etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c j.-c et_al usw usf uvm
+        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd std min mrd mio ud uds vd vds ecc
+        eccetera enz e.a osv o.s.v m.fl m.m mfl itd itp tys mln mld zł gr atd apod tis kčs n.l
+        př.n.l т.д т.п тыс млн млрд руб коп чел гг мин сек др EST κ.λπ κ.ά κτλ κλπ vb stb dll
+        dsb dst h.c
     """,
-    Kind.DATES: """
-        Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Okt Nov Dec Dez Dic Déc Mon Tue Tues Wed Thu Thur
-        Thurs Fri Sat Sun ene févr janv sett
+    Kind.MEASURES: """
+        Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Okt Nov Dec Dez Dic Déc Mon Tue Tues Wed Thu
+        Thur Thurs Fri Sat Sun ene févr janv sett lbs lb oz tbsp tbs tsp qt gal yd yds sq ft cu
+        hrs mins secs kg km cm mm mg ml kb mb gb kr mph rpm
     """,
 }
 
@@ -87,22 +84,20 @@ KINDS: dict[str, Kind] = {
 
 OPENERS_OF_SENTENCES = frozenset(
     _words("""
-        the he she it they we you i this that these those there here his her their our my its your
-        but and so if when while after before although because since then now what who why how
-        where which no yes please let however meanwhile moreover also once during some many most
-        all each both every another thanks thank hope good great okay ok sure well yeah hi
+        the he she it they we you i this that these those there here his her their our my its
+        your but and so if when while after before although because since then now what who why
+        how where which no yes please let however meanwhile moreover also once during some many
+        most all each both every another thanks thank hope good great okay ok sure well yeah hi
         hello hey wow oh do does did is are was were can could would should have has nobody
         nothing everyone someone everybody in on at for with as by from to an a not only even
         according today yesterday tomorrow next later finally first second instead still maybe
-        perhaps until one two three such several few its
-        il elle ils elles le la les un une des ce cette ces nous vous je mais puis ensuite
-        el los las una él ella ellos ellas es pero su sus este esta luego después nunca se
-        der die das er sie es wir ihr ich ein eine dann danach aber und heute morgen hier wer was
-        lo gli lui lei loro poi ma è non
-        o os as um uma ele ela eles elas depois mas ela
-        de het een hij zij ze wij ik dat dit daarna maar
-        он она они мы вы я это потом но и там здесь его её
-        on ona oni to potem ale nie han hun hon det den vi jeg jag de ja
+        perhaps until one two three such several few its il elle ils elles le la les un une des
+        ce cette ces nous vous je mais puis ensuite el los las una él ella ellos ellas es pero
+        su sus este esta luego después nunca se der die das er sie es wir ihr ich ein eine dann
+        danach aber und heute morgen hier wer was lo gli lui lei loro poi ma è non o os as um
+        uma ele ela eles elas depois mas ela de het een hij zij ze wij ik dat dit daarna maar он
+        она они мы вы я это потом но и там здесь его её on ona oni to potem ale nie han hun hon
+        det den vi jeg jag de ja
     """)
 )
 """Words that open sentences more often than names, in small letters."""
@@ -111,27 +106,27 @@ CALENDAR = frozenset(
     _words("""
         monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs
         fri sat sun january february march april may june july august september october november
-        december jan feb mar apr jun jul aug sep sept oct nov dec est edt et pst pdt pt cst cdt ct
-        mst mdt mt gmt utc bst cet cest ist jst aest eastern pacific central
-        montag dienstag mittwoch donnerstag freitag samstag sonntag januar jänner februar märz mai
-        juni juli oktober dezember
+        december jan feb mar apr jun jul aug sep sept oct nov dec est edt et pst pdt pt cst cdt
+        ct mst mdt mt gmt utc bst cet cest ist jst aest eastern pacific central montag dienstag
+        mittwoch donnerstag freitag samstag sonntag januar jänner februar märz mai juni juli
+        oktober dezember
     """)
 )
 """Days, months and time zones, in small letters."""
 
 MONTHS = frozenset(
     _words("""
-        januar jänner februar märz april mai juni juli august september oktober november dezember
-        january february march may june july october december maj juni juli
+        januar jänner februar märz april mai juni juli august september oktober november
+        dezember january february march may june july october december maj juni juli
     """)
 )
 """Months that an ordinal number with a full stop may stand before, in small letters."""
 
 BEFORE_ORDINALS = frozenset(
     _words("""
-        am im der die das den dem des zum zur vom beim bis ab seit ein eine einem einen einer jeder
-        jede jedes und oder vor nach sein seine ihr ihre mein meine unser unsere dieser diese kein
-        i den det och og
+        am im der die das den dem des zum zur vom beim bis ab seit ein eine einem einen einer
+        jeder jede jedes und oder vor nach sein seine ihr ihre mein meine unser unsere dieser
+        diese kein i den det och og
     """)
 )
 """Words that an ordinal such as `3.` follows, in German and the Nordic languages."""
@@ -145,23 +140,26 @@ BEFORE_LETTERS = re.compile(
 )
 """Words after which a single letter is a letter, not the initial of a name."""
 
+BEFORE_NAMES = frozenset(_words("by with and from von mit und de di da par por para di van"))
+"""Words after which a single letter is the initial of a name."""
+
 SPEECH_VERBS = frozenset(
     _words("""
         said says say asked asks ask cried cries shouted shouts replied replies whispered yelled
         answered exclaimed murmured muttered screamed called sighed laughed wondered insisted
         demanded added repeated announced snapped growled gasped thought told continued inquired
-        sagte fragte rief antwortete meinte dit demanda cria répondit dijo preguntó gritó respondió
-        disse chiese gridò rispose perguntou gritou respondeu zei vroeg riep sa frågade сказал
-        сказала спросил спросила powiedział zapytał zapytała
+        sagte fragte rief antwortete meinte dit demanda cria répondit dijo preguntó gritó
+        respondió disse chiese gridò rispose perguntou gritou respondeu zei vroeg riep sa
+        frågade сказал сказала спросил спросила powiedział zapytał zapytała
     """)
 )
 """Verbs that tell who spoke, after a quoted question or call."""
 
 CHATTY = frozenset(
     _words("""
-        i i'm i've i'll i'd i’m i’ve i’ll i’d me my you you're you’re you, your thank thanks sorry
-        love happy great welcome ich dir dich danke je moi merci yo gracias te grazie eu obrigado
-        obrigada я спасибо jag tack ik
+        i i'm i've i'll i'd i’m i’ve i’ll i’d me my you you're you’re you, your thank thanks
+        sorry love happy great welcome ich dir dich danke je moi merci yo gracias te grazie eu
+        obrigado obrigada я спасибо jag tack ik
     """)
 )
 """What sentences hold that people put an emoji after."""

@@ -8,6 +8,7 @@ from speech.sentences.candidate import Candidate
 from speech.sentences.structure import MARKER
 from speech.sentences.vocabulary import (
     BEFORE_LETTERS,
+    BEFORE_NAMES,
     BEFORE_ORDINALS,
     CALENDAR,
     KINDS,
@@ -22,6 +23,7 @@ LEADING = "([{«»“„‚\"'‘’*_~`¿¡—–-#>|<"
 """What may stand before the first letter of a word."""
 TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since) \S+ \S+", re.I)
 """A sentence that has only said when so far: `At 5 p.m.`"""
+DECIMAL = re.compile(r"\d+(?:\.\d+)+")
 NUMBER = re.compile(r"\s*([1-9]\d?)[.)]")
 """The number of a list item."""
 ROMAN = re.compile(r"[IVXLC]{2,7}")
@@ -56,6 +58,8 @@ def period_ends(candidate: Candidate, end: int) -> bool:
     if kind is None and len(words) > 1 and len(token) < 4:
         kind = _joined_kind(words)
     if kind is None:
+        if DECIMAL.fullmatch(token):
+            return _is_large(candidate, end)
         if len(token) > 3 and token.isalpha():
             return not token.endswith("str") or _ends_street(candidate, end)
         if not token.isascii() and token.lower() == token.upper():
@@ -143,7 +147,7 @@ def _kind_ends(candidate: Candidate, end: int, kind: Kind, previous: str) -> boo
         return True
     if kind is Kind.COUNTS_ONLY:
         return False if character.isdigit() else None
-    if kind in (Kind.COUNTS, Kind.DATES) and character.isdigit():
+    if kind in (Kind.COUNTS, Kind.MEASURES) and character.isdigit():
         return False
     if not _is_large(candidate, end):
         return False
@@ -164,17 +168,19 @@ def _letter_ends(candidate: Candidate, end: int, letter: str, previous: str) -> 
         if _is_letter_next(candidate, end):
             return False
         if previous[-1:].isdigit() or ROMAN.fullmatch(previous.upper()):
-            return _is_large(candidate, end)
+            follow = candidate.follow(end)
+            return not candidate.character(follow).isdigit() and _is_large(candidate, end)
         return _is_large(candidate, end) and _opens_sentence(candidate, end)
     if not _is_large(candidate, end):
         return False
     if _is_letter_next(candidate, end):
         return False
-    begin = max(candidate.segment, candidate.at - 60)
     if letter == "I" and previous in ("and", "or", "than", "as", "nor"):
         return True
-    if BEFORE_LETTERS.search(candidate.text, begin, candidate.at):
-        return True
+    if previous[-1:] != "." and previous not in BEFORE_NAMES:
+        begin = max(candidate.segment, candidate.at - 25)
+        if BEFORE_LETTERS.search(candidate.text, begin, candidate.at):
+            return True
     return _opens_sentence(candidate, end)
 
 

@@ -266,6 +266,8 @@ def test_most_boundaries_are_known_after_one_character() -> None:
     assert (percentile(held, 0.95) or 0) <= 3
 
 
-def test_data_says_where_it_comes_from() -> None:
-    assert all(Path(path).is_file() for path in SETS.values())
-    assert len(CASES) >= 400
+def test_the_example_of_the_docs_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sentences.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    exec(example[1], {})
