@@ -140,6 +140,8 @@ class SentenceStreamBuffer:
         segment = self._segment
         while match := CANDIDATE.search(text, position):
             verdict, position = decide(text, segment, match.start(), self._column, final=True)
+            if verdict is Verdict.CODE:
+                return False
             if verdict is Verdict.CUT:
                 segment = position
         return segment >= end

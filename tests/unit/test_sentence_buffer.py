@@ -146,13 +146,21 @@ def test_tick_speaks_what_is_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Ask Dr.", "It is 3.", "and so", "e.g.", "```\ncode.", "He said (yes."]
+    "text",
+    ["Ask Dr.", "It is 3.", "and so", "e.g.", "```\ncode.", "He said (yes."],
 )
 def test_tick_leaves_what_is_not_complete(text: str) -> None:
     buffer = SentenceStreamBuffer()
     buffer.push(text)
     assert buffer.tick(10_000) == []
     assert buffer.flush() == [text]
+
+
+def test_tick_before_a_code_block_that_waits() -> None:
+    buffer = SentenceStreamBuffer()
+    assert buffer.push("_...¿\ufe0f\t»\n```\n »") == []
+    assert buffer.tick(500) == []
+    assert buffer.flush() == ["_...¿\ufe0f\t»", "```\n »"]
 
 
 def test_tick_gives_short_sentences_that_wait() -> None:
