@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flow_backend.api import flows, sessions, turns
 from flow_backend.api.body_limit import BodyLimit
+from flow_backend.api.cors import Cors
 from flow_backend.api.errors import add_error_handlers
-from flow_backend.doors import token
+from flow_backend.doors import chat, completions, status, stream, token, voice_socket
+from flow_backend.doors.page import add_page
+from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineLimits, EngineParts, Models
 from flow_backend.flows.folder import BUILTIN, load_folder
 from flow_backend.llm.registry import LLMRegistry
+from flow_backend.metrics import Metrics
 from flow_backend.outbound.call import HttpCaller
 from flow_backend.outbound.guard import AddressGuard
 from flow_backend.outbound.outbox import Outbox
@@ -46,26 +46,20 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app = FastAPI(title="Parley", lifespan=lifespan)
     app.state.settings = settings
     add_error_handlers(app)
+    app.add_middleware(Cors, origins=settings.cors_origins.split(","))
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes)
     app.include_router(flows.router)
     app.include_router(sessions.router)
     app.include_router(turns.router)
-    app.include_router(token.router)
+    for door in (token, stream, chat, completions, status, voice_socket):
+        app.include_router(door.router)
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:
         """The process is alive."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["health"])
-    async def readyz() -> JSONResponse:
-        """Whether turns can be served, with each dependency's state."""
-        parts = {"database": await _database_state(app.state.database)}
-        ready = all(state == "ok" for state in parts.values())
-        return JSONResponse(
-            {"status": "ok" if ready else "unavailable", "parts": parts}, 200 if ready else 503
-        )
-
+    add_page(app, settings.livekit_public_url or settings.livekit_url)
     return app
 
 
@@ -110,14 +104,8 @@ async def _open_parts(
             await parts.flows.load(document)
     app.state.parts = parts
     app.state.database = database
+    app.state.voices = Voices.of(settings)
+    stack.push_async_callback(app.state.voices.aclose)
     alone = database.dialect.name == "sqlite"
     app.state.engine = await stack.enter_async_context(Engine(parts, alone=alone))
-
-
-async def _database_state(database: AsyncEngine) -> str:
-    try:
-        async with database.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError) as error:
-        return type(error).__name__
-    return "ok"
+    app.state.metrics = Metrics(app.state.engine, app.state.voices.cache)

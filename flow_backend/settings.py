@@ -7,10 +7,12 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.room_settings import RoomSettings
 from flow_backend.llm.settings import LLMSettings
 from protocol.errors import ConfigError
 from protocol.settings import LogLevel
+from speech.settings import SpeechSettings
 
 _SECRET = "FLOW_SECRET_"
 
@@ -35,7 +37,7 @@ def _flow_secrets() -> dict[str, SecretStr]:
     return secrets
 
 
-class BackendSettings(LLMSettings, RoomSettings):
+class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings):
     """Where the backend listens and what it may use; models and rooms are in the base classes."""
 
     host: str = Field(default="127.0.0.1", validation_alias="BACKEND_HOST")
@@ -68,5 +70,8 @@ class BackendSettings(LLMSettings, RoomSettings):
     """How many nodes a turn may enter before it counts as a loop."""
     ping_s: float = Field(default=10.0, gt=0, le=300)
     """Seconds between pings on a stream."""
+    cors_origins: str = ""
+    """Origins beside this one and localhost whose pages may call, with commas between; `*` for
+    all."""
     max_request_bytes: int = Field(default=2_000_000, ge=1024)
     """Largest request body."""

@@ -54,3 +54,9 @@ class SpeechSettings(EnvSettings):
         default="base", description="faster-whisper model: a folder, or a name it may download."
     )
     whisper_threads: int = Field(default=2, ge=1, description="Threads of faster-whisper.")
+    audio_cache_mb: int = Field(
+        default=64, ge=0, le=16_384, description="Room for speech that may be asked for again."
+    )
+    speech_parallel: int = Field(
+        default=2, ge=1, le=64, description="Pieces of one answer that are spoken at once."
+    )

@@ -1,0 +1,403 @@
+"""One call of door D: who answers, what is heard, what is spoken and what was heard of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from abc import ABC, abstractmethod
+from contextlib import aclosing
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from flow_backend.doors.chat_settings import ChatSettings
+from flow_backend.doors.conversation import answer, chat_flow, transient_session
+from flow_backend.doors.heard import HeardAudio
+from flow_backend.doors.speaking import Audio, Failed, Limits, Text, TextOver, Voice, speak
+from flow_backend.doors.voices import Voices
+from flow_backend.engine.engine import Engine, EngineParts
+from flow_backend.engine.session import Session
+from protocol.errors import FlowError, ParleyError, SpeechError
+from speech.moonshine import MoonshineStream, Stage
+from speech.sentences import SentenceStreamBuffer
+
+log = logging.getLogger(__name__)
+
+RATE_HZ = 24_000
+END_OF_TURN_S = 0.45
+"""Silence after a pause was noticed until the words count as said."""
+FLUSH_TIMEOUT_S = 5.0
+"""How long the last words may take to be transcribed once the microphone is off."""
+BARGE_IN_S = 0.3
+"""The user's voice must go on for so long to stop the agent."""
+
+
+class Character(BaseModel):
+    """Somebody who answers, with a voice of their own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(min_length=1, max_length=100)
+    name: str = Field(min_length=1, max_length=100)
+    voice: str | None = Field(default=None, max_length=200)
+    speed: float = Field(default=1.0, ge=0.25, le=4.0)
+    instructions: str = Field(default="", max_length=20_000)
+
+
+class ModelSettings(BaseModel):
+    """Which model answers, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider: str | None = Field(default=None, max_length=40, pattern=r"^[^,/\s]+$")
+    model: str | None = Field(default=None, max_length=200, pattern=r"^[^,\s]+$")
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1, le=100_000)
+
+
+class Client(ABC):
+    """Where the call's messages go."""
+
+    @abstractmethod
+    async def send(self, message: dict[str, Any], audio: bytes | None = None) -> None:
+        """Sends a message, and a binary frame right behind it.
+
+        Raises:
+            StreamError: `client_too_slow`.
+        """
+
+
+AGENT = Character(id="agent", name="Agent")
+
+
+class VoiceCall:
+    """Owns the answer that runs, the transcription and the sessions; open with `async with`."""
+
+    def __init__(
+        self,
+        client: Client,
+        parts: EngineParts,
+        engine: Engine,
+        voices: Voices,
+        settings: ChatSettings,
+    ) -> None:
+        self.id = uuid4().hex
+        self._client = client
+        self._parts = parts
+        self._engine = engine
+        self._voices = voices
+        self._settings = settings
+        self._model = ModelSettings()
+        self._characters: list[Character] = []
+        self._sessions: dict[str, Session] = {}
+        self._unseen: dict[str, list[str]] = {}
+        """What other characters said since each one's last answer."""
+        self._answering: asyncio.Task[None] | None = None
+        self._speaking: _Speaking | None = None
+        self._stt: MoonshineStream | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stop_hearing()
+        await self._cancel_answer()
+        for session in self._sessions.values():
+            await session.aclose()
+        if self._failure.done() and not self._failure.cancelled():
+            self._failure.exception()
+        else:
+            self._failure.cancel()
+
+    async def failed(self) -> None:
+        """Waits for the call's end; raises what ended it."""
+        await asyncio.shield(self._failure)
+
+    async def set_model(self, model: ModelSettings) -> None:
+        """Takes another model; the conversation so far is forgotten with the old one's sessions.
+
+        Raises:
+            FlowError: `request_invalid` for a model that cannot be had.
+        """
+        reference = _reference(model)
+        try:
+            await self._parts.models.get(reference)
+        except ParleyError as error:
+            raise FlowError("request_invalid", error.message, path="data") from error
+        self._model = model
+        await self._forget_sessions()
+
+    async def set_characters(self, characters: list[Character]) -> None:
+        """Takes other characters.
+
+        Raises:
+            FlowError: `request_invalid` for two with one id.
+        """
+        if len({character.id for character in characters}) < len(characters):
+            raise FlowError("request_invalid", "Two characters have one id.", path="data")
+        await self._cancel_answer()
+        self._characters = characters
+        await self._forget_sessions()
+
+    async def _forget_sessions(self) -> None:
+        await self._cancel_answer()
+        sessions, self._sessions = self._sessions, {}
+        self._unseen.clear()
+        for session in sessions.values():
+            await session.aclose()
+
+    async def say(self, text: str) -> None:
+        """The user says something; an answer that runs is interrupted."""
+        if not text.strip():
+            raise FlowError("request_invalid", "The text is empty.", path="data.text")
+        await self.interrupt()
+        self._answering = asyncio.create_task(self._answer(text), name="answer")
+        self._answering.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) and not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def interrupt(self) -> None:
+        """Stops the answer that runs, and says how much of it was heard."""
+        speaking = self._speaking
+        await self._cancel_answer()
+        if speaking is not None:
+            heard = await speaking.report()
+            await self._client.send(
+                {"type": "interrupted", "message_id": speaking.message_id, "heard_text": heard}
+            )
+
+    async def _cancel_answer(self) -> None:
+        answering, self._answering, self._speaking = self._answering, None, None
+        if answering is not None:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+
+    async def _answer(self, text: str) -> None:
+        for character in self._addressed(text):
+            message_id = uuid4().hex
+            try:
+                await self._answer_as(character, text, message_id)
+            except ParleyError as error:
+                if error.code == "client_too_slow":
+                    raise
+                self._speaking = None
+                await self._client.send(
+                    {"type": "error", "code": error.code, "message": error.message}
+                )
+                await self._client.send({"type": "text_stream_stop", "message_id": message_id})
+                return
+
+    def _addressed(self, text: str) -> list[Character]:
+        """Who answers: those that are named, in the order of naming, else everybody in turn."""
+        if not self._characters:
+            return [AGENT]
+        named = [
+            (match.start(), character)
+            for character in self._characters
+            if (match := re.search(rf"(?<!\w){re.escape(character.name)}(?!\w)", text, re.I))
+        ]
+        return [c for _, c in sorted(named, key=lambda pair: pair[0])] or list(self._characters)
+
+    async def _session(self, character: Character) -> Session:
+        session = self._sessions.get(character.id)
+        if session is None:
+            if character is AGENT and self._model == ModelSettings():
+                session, _ = await self._engine.open(self._settings.chat_flow)
+            else:
+                flow = chat_flow(
+                    llm=_reference(self._model),
+                    instructions=_instructions(character),
+                    temperature=self._model.temperature,
+                    max_tokens=self._model.max_tokens,
+                )
+                session = transient_session(self._parts, flow)
+            self._sessions[character.id] = session
+        return session
+
+    async def _answer_as(self, character: Character, text: str, message_id: str) -> None:
+        session = await self._session(character)
+        overheard = self._unseen.pop(character.id, [])
+        message = "\n".join([*overheard, text])
+        voice = Voice(self._voices.get(), character.voice, character.speed)
+        speaking = self._speaking = _Speaking(session, message_id)
+        names = {"message_id": message_id, "character_name": character.name}
+        await self._client.send({"type": "text_stream_start", **names})
+        spoken = speak(
+            answer(session, message, on_event=speaking.note),
+            SentenceStreamBuffer(min_first_length=8),
+            voice,
+            limits=Limits(parallel=self._voices.settings.speech_parallel),
+        )
+        said = ""
+        async with aclosing(spoken):
+            async for event in spoken:
+                match event:
+                    case Text(token):
+                        await self._client.send(
+                            {"type": "text_chunk", "text": token, "message_id": message_id}
+                        )
+                    case TextOver(said, _):
+                        await self._client.send(
+                            {"type": "text_stream_stop", "message_id": message_id}
+                        )
+                    case Failed(_, error):
+                        await self._client.send(
+                            {"type": "error", "code": error.code, "message": error.message}
+                        )
+                    case Audio():
+                        await self._send_audio(event, character, names, speaking)
+        await self._client.send(
+            {"type": "audio_complete", "session_id": self.id, "message_id": message_id}
+        )
+        for other in self._characters:
+            if other.id != character.id:
+                self._unseen.setdefault(other.id, []).append(f"{character.name}: {said}")
+        await speaking.audio.over()
+        self._speaking = None
+
+    async def _send_audio(
+        self, event: Audio, character: Character, names: dict[str, str], speaking: _Speaking
+    ) -> None:
+        chunk = event.chunk
+        if not chunk.samples.size:
+            return
+        if not speaking.audio.begun:
+            await self._client.send(
+                {"type": "audio_stream_start", **names, "sample_rate": chunk.sample_rate_hz}
+            )
+        meta = {
+            "type": "audio_chunk_meta",
+            "message_id": speaking.message_id,
+            "character_id": character.id,
+            "sentence_index": event.sequence,
+            "chunk_index": speaking.audio.next_index(event.sequence),
+        }
+        speaking.audio.add(event.text, event.sequence, chunk)
+        await self._client.send(meta, chunk.samples.astype("<i2", copy=False).tobytes())
+
+    async def start_listening(self, sample_rate_hz: int) -> None:
+        """Takes microphone audio at this rate from now on."""
+        await self.stop_listening()
+        self._stt = self._voices.engines.moonshine.stream(sample_rate_hz=sample_rate_hz)
+        self._listening = asyncio.create_task(self._listen(self._stt), name="listening")
+        self._listening.add_done_callback(self._answered)
+
+    async def stop_listening(self) -> None:
+        """Takes no more audio; what was being said counts as said."""
+        if self._stt is None or self._listening is None:
+            return
+        self._stt.flush()
+        self._stt.end_input()
+        await asyncio.wait([self._listening], timeout=FLUSH_TIMEOUT_S)
+        await self._stop_hearing()
+
+    async def _stop_hearing(self) -> None:
+        stt, listening, self._stt, self._listening = self._stt, self._listening, None, None
+        if stt is not None and listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await stt.aclose()
+
+    async def hear(self, pcm: bytes) -> None:
+        """Takes microphone audio, PCM16 mono little-endian.
+
+        Raises:
+            SpeechError: `audio_invalid` for an odd number of bytes, or audio that was not
+                announced by `start_listening`.
+        """
+        if self._stt is None:
+            raise SpeechError("audio_invalid", "Send start_listening before audio.")
+        if len(pcm) % 2:
+            raise SpeechError(
+                "audio_invalid", f"PCM16 comes in pairs of bytes; this frame has {len(pcm)}."
+            )
+        await self._stt.push(np.frombuffer(pcm, "<i2").astype(np.int16, copy=False))
+
+    async def _listen(self, stt: MoonshineStream) -> None:
+        """Turns transcription events into messages, interruptions and the user's turns."""
+        ending: asyncio.Task[None] | None = None
+        barge: asyncio.Task[None] | None = None
+        try:
+            async for event in stt:
+                match event.stage:
+                    case Stage.STARTED:
+                        _cancel(ending)
+                        if self._speaking is not None:
+                            barge = asyncio.create_task(self._barge_in())
+                    case Stage.INTERIM:
+                        _cancel(ending)
+                        await self._client.send({"type": "stt_update", "text": event.text})
+                    case Stage.PAUSED:
+                        _cancel(barge)
+                        _cancel(ending)
+                        await self._client.send({"type": "stt_update", "text": event.text})
+                        ending = asyncio.create_task(_end_turn(stt))
+                    case Stage.FINAL:
+                        await self._client.send({"type": "stt_finished", "text": event.text})
+                        if event.text:
+                            await self.say(event.text)
+        finally:
+            _cancel(ending)
+            _cancel(barge)
+
+    async def _barge_in(self) -> None:
+        await asyncio.sleep(BARGE_IN_S)
+        await self.interrupt()
+
+
+async def _end_turn(stt: MoonshineStream) -> None:
+    await asyncio.sleep(END_OF_TURN_S)
+    stt.flush()
+
+
+def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+
+
+def _reference(model: ModelSettings) -> str:
+    provider = model.provider or "default"
+    return f"{provider}/{model.model}" if model.model and model.provider else provider
+
+
+def _instructions(character: Character) -> str:
+    return (
+        f"You are {character.name}, speaking aloud. {character.instructions}\n"
+        "Answer in one to three short spoken sentences, as yourself, without naming the speaker."
+    )
+
+
+class _Speaking:
+    """The answer that runs: its turn, and how much of its audio has sounded."""
+
+    def __init__(self, session: Session, message_id: str) -> None:
+        self.session = session
+        self.message_id = message_id
+        self.audio = HeardAudio(monotonic)
+        self._turn_id: str | None = None
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Learns the turn's id from its events."""
+        self._turn_id = event["turn_id"]
+
+    async def report(self) -> str:
+        """Tells the session what was heard until now, and gives it."""
+        heard = self.audio.heard_text()
+        if self._turn_id is not None:
+            turn = await self.session.turn(self._turn_id)
+            await self.session.heard(turn, heard, interrupted=True)
+        return heard

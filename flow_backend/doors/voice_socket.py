@@ -1,0 +1,196 @@
+"""Door D: `WS /ws`, voice in the browser without LiveKit. Contract: docs/doors.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from flow_backend.doors.voice_call import Character, Client, ModelSettings, VoiceCall
+from protocol.errors import FlowError, ParleyError, SpeechError, StreamError
+
+router = APIRouter()
+
+MAX_TEXT_BYTES = 256 * 1024
+MAX_AUDIO_BYTES = 256 * 1024
+SEND_TIMEOUT_S = 10.0
+"""How long one message may wait for a client that does not read."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class UserText(_Message):
+    """What the user typed."""
+
+    text: str = Field(min_length=1, max_length=100_000)
+
+
+class UserMessage(_Message):
+    """The user typed something."""
+
+    type: Literal["user_message"]
+    data: UserText
+
+
+class Listening(_Message):
+    """The format of the binary frames that follow."""
+
+    sample_rate: int = Field(default=16_000, ge=8_000, le=96_000)
+
+
+class StartListening(_Message):
+    """The microphone is on."""
+
+    type: Literal["start_listening"]
+    data: Listening = Listening()
+
+
+class StopListening(_Message):
+    """The microphone is off."""
+
+    type: Literal["stop_listening"]
+    data: dict[str, Any] | None = None
+
+
+class SetModel(_Message):
+    """Which model answers from now on."""
+
+    type: Literal["model_settings"]
+    data: ModelSettings
+
+
+class SetCharacters(_Message):
+    """Who answers from now on; none: the default flow."""
+
+    type: Literal["set_characters"]
+    data: Annotated[list[Character], Field(max_length=8)]
+
+
+class Interrupt(_Message):
+    """Stop speaking."""
+
+    type: Literal["interrupt"]
+    data: dict[str, Any] | None = None
+
+
+ClientMessage = Annotated[
+    UserMessage | StartListening | StopListening | SetModel | SetCharacters | Interrupt,
+    Field(discriminator="type"),
+]
+_client_message: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
+
+
+class _Socket(Client):
+    """Writes to the socket, one message at a time; a slow client makes the writer wait."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._writing = asyncio.Lock()
+
+    async def send(self, message: dict[str, Any], audio: bytes | None = None) -> None:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S), self._writing:
+                await self._socket.send_text(json.dumps(message, separators=(",", ":")))
+                if audio is not None:
+                    await self._socket.send_bytes(audio)
+        except TimeoutError as error:
+            raise StreamError(
+                "client_too_slow",
+                f"The client has read nothing for {SEND_TIMEOUT_S:g} s.",
+            ) from error
+        except (WebSocketDisconnect, RuntimeError) as error:
+            raise _ClientGoneError from error
+
+
+class _ClientGoneError(Exception):
+    """The client has left."""
+
+
+@router.websocket("/ws")
+async def voice_socket(socket: WebSocket) -> None:
+    """One connection: one call, which ends with it."""
+    await socket.accept()
+    client = _Socket(socket)
+    app = socket.app.state
+    call = VoiceCall(client, app.parts, app.engine, app.voices, app.settings)
+    try:
+        async with call:
+            receiving = asyncio.ensure_future(_receive(socket, client, call))
+            failing = asyncio.ensure_future(call.failed())
+            try:
+                await asyncio.wait((receiving, failing), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (receiving, failing):
+                    task.cancel()
+                results = await asyncio.gather(receiving, failing, return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException) and not isinstance(
+                    result, asyncio.CancelledError
+                ):
+                    raise result
+    except (_ClientGoneError, WebSocketDisconnect):
+        return
+    except ParleyError as error:
+        await _close(socket, error.wire.ws_close, error.message)
+
+
+async def _receive(socket: WebSocket, client: _Socket, call: VoiceCall) -> None:
+    """Reads until the client leaves; what it gets wrong is answered, what is too much ends it."""
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        try:
+            if (data := message.get("bytes")) is not None:
+                if len(data) > MAX_AUDIO_BYTES:
+                    raise StreamError(
+                        "message_too_large", f"A frame may have {MAX_AUDIO_BYTES} bytes."
+                    )
+                await call.hear(data)
+            else:
+                await _handle(message.get("text") or "", call)
+        except (FlowError, SpeechError) as error:
+            await client.send({"type": "error", "code": error.code, "message": error.message})
+
+
+async def _handle(text: str, call: VoiceCall) -> None:
+    if len(text) > MAX_TEXT_BYTES:
+        raise StreamError("message_too_large", f"A message may have {MAX_TEXT_BYTES} characters.")
+    try:
+        message = _client_message.validate_json(text)
+    except ValidationError as error:
+        raise _invalid(error) from error
+    match message:
+        case UserMessage():
+            await call.say(message.data.text)
+        case StartListening():
+            await call.start_listening(message.data.sample_rate)
+        case StopListening():
+            await call.stop_listening()
+        case SetModel():
+            await call.set_model(message.data)
+        case SetCharacters():
+            await call.set_characters(message.data)
+        case Interrupt():
+            await call.interrupt()
+
+
+def _invalid(error: ValidationError) -> FlowError:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = ".".join(str(part) for part in problem["loc"][1:])
+    return FlowError("request_invalid", f"{path or 'message'}: {problem['msg']}", path=path or None)
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    # A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
+    short = reason.encode()[:120].decode(errors="ignore")
+    try:
+        async with asyncio.timeout(1):
+            await socket.close(code, short)
+    except (TimeoutError, RuntimeError, WebSocketDisconnect):
+        return
