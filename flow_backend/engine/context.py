@@ -171,20 +171,18 @@ class NodeContext:
         turn, draft, outbox = self._runner.turn, self._runner.draft, self._runner.parts.outbox
         if draft.effect_id is not None:
             answer = await outbox.answer(draft.effect_id)
-            draft.effect_id = None
             if answer is not None:
                 turn.no_way_back()
                 return answer
-        row = outbox.new_row(self._runner.session_uid, turn.id, self.node.id, call)
+        row = outbox.new_row(self._runner.session.uid, turn.id, self.node.id, call)
         turn.pending_effect = row
         await self._runner.commit_barrier(self.node.id)
         if turn.take_effect() is not None:
             outbox.add(row)
+            self._runner.session.save()
             await self._runner.parts.writer.durable()
         with self._speaking_if_slow(filler):
-            answer = await asyncio.shield(outbox.start(row))
-        draft.effect_id = None
-        return answer
+            return await asyncio.shield(outbox.start(row))
 
     async def find_passages(
         self, documents: Sequence[Document], query: str, limit: int

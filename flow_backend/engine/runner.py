@@ -14,20 +14,21 @@ from flow_backend.engine.speaker import Speaker
 from flow_backend.engine.state import Entry
 from flow_backend.llm.base import LLMProvider, UsageDelta
 from flow_backend.nodes.base import End, Go, Wait
-from protocol.errors import FlowError
+from protocol.errors import FlowError, ParleyError
 from protocol.events import NodeFinished, NodeStarted, WaitingForCommit
 
 if TYPE_CHECKING:
     from flow_backend.engine.engine import EngineParts
+    from flow_backend.engine.session import Session
     from flow_backend.engine.turn import Turn
 
 
 class Runner:
     """The run of one turn."""
 
-    def __init__(self, turn: Turn, plan: Plan, parts: EngineParts, session_uid: str) -> None:
+    def __init__(self, turn: Turn, plan: Plan, parts: EngineParts, session: Session) -> None:
         self.turn = turn
-        self.session_uid = session_uid
+        self.session = session
         self.draft = turn.draft
         self.plan = plan
         self.parts = parts
@@ -67,7 +68,12 @@ class Runner:
         begun = monotonic()
         self.turn.stream.add(NodeStarted(node_id=node.id, node_type=node.type.name))
         context = NodeContext(self, node, resumed=resumed)
-        outcome = await (node.type.resume if resumed else node.type.run)(node.data, context)
+        try:
+            outcome = await (node.type.resume if resumed else node.type.run)(node.data, context)
+        except ParleyError:
+            # The next visit is to try again, and not to be given the answer that failed.
+            self.draft.effect_id = None
+            raise
         edge = None
         if isinstance(outcome, Go):
             edge = outcome.edge or await context.choose_edge(outcome.event)
@@ -79,6 +85,7 @@ class Runner:
                 edge_id=edge.id if edge else None,
             )
         )
+        self.draft.effect_id = None
         if edge is not None:
             following = self._follow(node, edge, context)
             self.turn.end_visit()

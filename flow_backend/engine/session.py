@@ -98,7 +98,7 @@ class Session:
             self._settle_heard()
             self._begin_storing(turn)
         turn.stream.on_idle = lambda: self._without_reader(turn)
-        runner = Runner(turn, self.plan, self._parts, self.uid)
+        runner = Runner(turn, self.plan, self._parts, self)
         turn.task = asyncio.create_task(runner.run(), name=f"turn {turn_id}")
         self._tasks.add(turn.task)
         turn.task.add_done_callback(lambda task: self._ran(turn, task))
@@ -323,13 +323,21 @@ class Session:
         self._parts.writer.put(sessions, self.row())
 
     def row(self) -> dict[str, Any]:
-        """The session's row."""
+        """The session's row.
+
+        While a committed turn has a side effect behind it, the row stands at the node with the
+        effect: should the process die, the next turn takes the effect's answer and goes on there.
+        """
+        state = self.state.as_dict()
+        turn = self._current
+        if turn is not None and turn.committed and not turn.concluded:
+            state.update(turn.stored_position)
         return {
             "uid": self.uid,
             "flow_id": self.plan.flow.id,
             "session_id": self.id,
             "flow_version": self.plan.version,
-            "state": json.dumps(self.state.as_dict(), default=str),
+            "state": json.dumps(state, default=str),
             "metadata": json.dumps(self.metadata),
             "ended": self.state.ended,
             "last_used_at": self.last_used,

@@ -90,6 +90,17 @@ class Draft:
         """Whether a variable was set before this turn, and its value."""
         return name in self._base.variables, self._base.variables.get(name)
 
+    def position(self) -> dict[str, Any]:
+        """The fields of a state that this draft would change if it was merged now, as JSON."""
+        return {
+            "node_id": self.node_id,
+            "waiting": self.waiting,
+            "effect_id": self.effect_id,
+            "returns": self.returns,
+            "passages": self.passages,
+            "variables": self.variables,
+        }
+
     def merge(self) -> None:
         """Writes the turn's changes into the session's state."""
         self._base.node_id = self.node_id

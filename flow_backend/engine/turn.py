@@ -48,6 +48,8 @@ class Turn:
         """It was cut off before it had said everything."""
         self.pending_effect: dict[str, Any] | None = None
         """The outbox row that the commit is to write."""
+        self.stored_position: dict[str, Any] = {}
+        """Where the database has the session while this turn runs: at its last side effect."""
         self.rewind = Rewind()
         self.usage: dict[str, int] = {}
         self.timings_ms: dict[str, float] = {}
@@ -89,7 +91,7 @@ class Turn:
             self.timings_ms[name] = round((monotonic() - self._begun) * 1000, 2)
 
     def begin_visit(self, node_id: str, *, waited: bool) -> None:
-        """A node is entered, or taken up again where it waited for the user."""
+        """A node is entered, or taken up again where the last turn left it."""
         self.draft.node_id = node_id
         self.draft.waiting = waited
         self._visit_waited = waited
@@ -116,6 +118,7 @@ class Turn:
         effect, self.pending_effect = self.pending_effect, None
         if effect is not None:
             self.draft.effect_id = effect["id"]
+            self.stored_position = self.draft.position()
         return effect
 
     def no_way_back(self) -> None:

@@ -27,7 +27,7 @@ async def open_database(url: str) -> AsyncEngine:
     the process; the last moments may be lost when the machine loses power.
 
     Args:
-        url: `sqlite:///path`, `sqlite://` (in memory) or `postgresql://user:password@host/name`.
+        url: `sqlite:///path` or `postgresql://user:password@host/name`.
 
     Raises:
         ConfigError: `setting_invalid` for a URL of another kind; `start_failed` if the database
@@ -35,6 +35,8 @@ async def open_database(url: str) -> AsyncEngine:
     """
     engine = _make_engine(url)
     try:
+        if engine.dialect.name == "sqlite":
+            Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
         async with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 await connection.execute(
@@ -52,12 +54,17 @@ async def open_database(url: str) -> AsyncEngine:
     return engine
 
 
-def migrate(connection: Connection, revision: str = "head") -> None:
-    """Brings the tables to a revision."""
+def migrate(connection: Connection) -> None:
+    """Brings the tables up to date."""
+    command.upgrade(migration_config(connection), "head")
+
+
+def migration_config(connection: Connection) -> Config:
+    """What Alembic's commands need to work on a connection."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    return config
 
 
 def upsert(table: Table, dialect: Dialect) -> Any:
@@ -88,8 +95,10 @@ def _make_engine(url: str) -> AsyncEngine:
             "setting_invalid",
             "DATABASE_URL: expected sqlite:///path or postgresql://user:password@host/name.",
         )
-    if parsed.database:
-        Path(parsed.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    if parsed.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "setting_invalid", "DATABASE_URL: expected a file, as in sqlite:///folder/parley.db."
+        )
     engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
 
     @event.listens_for(engine.sync_engine, "connect")

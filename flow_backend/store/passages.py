@@ -1,20 +1,22 @@
 """Passages of a flow's documents, found by their words.
 
-SQLite's FTS5 ranks by BM25, PostgreSQL by `ts_rank_cd` over the `simple` configuration: no
-language is assumed, and accents are folded on SQLite only.
+SQLite's FTS5 ranks by BM25, PostgreSQL by the rarity of the words that fit, in the `simple`
+configuration: no language is assumed. Accents are folded on SQLite only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flow_backend.store.tables import passages
 
@@ -52,28 +54,12 @@ class PassageStore:
         if not words or not documents:
             return []
         corpus = await self._index(documents)
-        if self._engine.dialect.name == "postgresql":
-            statement = text(
-                "SELECT title, text FROM passages, to_tsquery('simple', :words) AS wanted "
-                "WHERE corpus = :corpus "
-                "AND to_tsvector('simple', title || ' ' || text) @@ wanted "
-                "ORDER BY ts_rank_cd(to_tsvector('simple', title || ' ' || text), wanted) DESC, "
-                "position LIMIT :limit"
-            )
-            wanted = " | ".join(words)
-        else:
-            statement = text(
-                "SELECT passages.title, passages.text FROM passage_words "
-                "JOIN passages ON passages.id = passage_words.rowid "
-                "WHERE passage_words MATCH :words AND corpus = :corpus "
-                "ORDER BY passage_words.rank, position LIMIT :limit"
-            )
-            wanted = " OR ".join(f'"{word}"' for word in words)
         async with self._engine.connect() as connection:
-            rows = await connection.execute(
-                statement, {"words": wanted, "corpus": corpus, "limit": limit}
-            )
-            return [Passage(title, body) for title, body in rows.all()]
+            if self._engine.dialect.name == "postgresql":
+                rows = await _search_postgresql(connection, corpus, words, limit)
+            else:
+                rows = await _search_sqlite(connection, corpus, words, limit)
+        return [Passage(title, body) for title, body in rows]
 
     async def _index(self, documents: Sequence[Document]) -> str:
         content = json.dumps([(document.title, document.text) for document in documents])
@@ -99,6 +85,52 @@ class PassageStore:
             pass
         self._indexed.add(corpus)
         return corpus
+
+
+async def _search_sqlite(
+    connection: AsyncConnection, corpus: str, words: list[str], limit: int
+) -> Sequence[Any]:
+    found = await connection.execute(
+        text(
+            "SELECT passages.title, passages.text FROM passage_words "
+            "JOIN passages ON passages.id = passage_words.rowid "
+            "WHERE passage_words MATCH :words AND corpus = :corpus "
+            "ORDER BY passage_words.rank, position LIMIT :limit"
+        ),
+        {"words": " OR ".join(f'"{word}"' for word in words), "corpus": corpus, "limit": limit},
+    )
+    return found.all()
+
+
+async def _search_postgresql(
+    connection: AsyncConnection, corpus: str, words: list[str], limit: int
+) -> Sequence[Any]:
+    """A passage's rank is the sum of its words' rarities: PostgreSQL's own ranks know none."""
+    vector = "to_tsvector('simple', title || ' ' || text)"
+    hits = [f"({vector} @@ plainto_tsquery('simple', :w{n}))::int" for n in range(len(words))]
+    named = {f"w{n}": word for n, word in enumerate(words)}
+    counted = await connection.execute(
+        text(f"SELECT count(*), {', '.join(f'sum({hit})' for hit in hits)} FROM passages "
+             "WHERE corpus = :corpus"),
+        {**named, "corpus": corpus},
+    )  # fmt: skip
+    total, *having = counted.one()
+    score = " + ".join(
+        f"{math.log(1 + total / count):.4f} * {hit}"
+        for hit, count in zip(hits, having, strict=True)
+        if count
+    )
+    if not score:
+        return []
+    found = await connection.execute(
+        text(
+            f"SELECT title, text FROM (SELECT title, text, position, {score} AS score "
+            "FROM passages WHERE corpus = :corpus) AS scored "
+            "WHERE score > 0 ORDER BY score DESC, position LIMIT :limit"
+        ),
+        {**named, "corpus": corpus, "limit": limit},
+    )
+    return found.all()
 
 
 def cut(document: str) -> list[str]:

@@ -123,10 +123,10 @@ def kinds(events: Sequence[Event]) -> list[str]:
 
 
 @asynccontextmanager
-async def serve_app(app: Any) -> AsyncIterator[str]:
-    """Serves an ASGI app; gives its URL."""
+async def serve_app(app: Any, *, port: int = 0) -> AsyncIterator[str]:
+    """Serves an ASGI app, on a free port unless one is given; gives its URL."""
     config = uvicorn.Config(
-        app, port=0, log_level="error", access_log=False, timeout_graceful_shutdown=2, ws="none"
+        app, port=port, log_level="error", access_log=False, timeout_graceful_shutdown=2, ws="none"
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
