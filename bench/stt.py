@@ -12,7 +12,6 @@ import math
 import re
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -93,7 +92,7 @@ class Result:
     """What a run found; times in milliseconds, in the order of `live`."""
 
     threads: int
-    words: dict[str, Words] = field(default_factory=lambda: defaultdict(Words))
+    words: dict[str, Words] = field(default_factory=dict)
     live: list[str] = field(default_factory=list)
     """The utterances that were spoken in real time, with their length."""
     shipped_ms: list[float] = field(default_factory=list)
@@ -167,7 +166,8 @@ async def measure(
             reference = word_list(each.reference)
             plain = word_list(await asyncio.to_thread(shipped.transcribe, each.samples))
             heard = word_list(await stream_text(engine, each.samples))
-            for counts in (result.words[each.condition], result.words["all"]):
+            for condition in (each.condition, "all"):
+                counts = result.words.setdefault(condition, Words())
                 counts.words += len(reference)
                 counts.shipped_wrong += word_errors(reference, plain)
                 counts.stream_wrong += word_errors(reference, heard)

@@ -309,7 +309,8 @@ class MoonshineStream:
 
     def _finish_turn(self, end: _TurnEnd) -> None:
         final = self._turn(Stage.FINAL, self._pieces)
-        if final.text and (self._told is None or self._told != replace(final, stage=Stage.PAUSED)):
+        told = self._told
+        if final.text and (told is None or (told.stage, told.text) != (Stage.PAUSED, final.text)):
             self._queue(replace(final, stage=Stage.PAUSED))
         self._queue(final)
         if end.waiter is not None and not end.waiter.done():
