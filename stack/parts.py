@@ -106,7 +106,7 @@ def make_plan(
             "backend",
             _module("flow_backend"),
             http_ok(f"{backend_url(settings)}/readyz"),
-            after=_those(parts, "llm"),
+            ready_within_s=120,
             env={**shared, **local_llm, **({"LLM": llm} if llm is not None else {})},
         ),
         Port(settings.backend_port, "the backend", "BACKEND_PORT", host=settings.backend_host),
@@ -117,7 +117,7 @@ def make_plan(
                 "worker",
                 _module("agent_worker"),
                 http_ok(f"http://127.0.0.1:{settings.worker_port}/"),
-                after=_those(parts, "livekit", "backend"),
+                after=_those(parts, "livekit", "llm", "backend"),
                 env={
                     **shared,
                     **local_llm,
