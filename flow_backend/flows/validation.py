@@ -306,6 +306,14 @@ class _Check:
             self._say(("edges", ways[0][0]), "nothing follows a node of type 'end'")
             return
         otherwise = [index for index, edge in ways if edge.data.condition_type == "always"]
+        if name == "conversation":
+            for index in otherwise:
+                self._say(
+                    ("edges", index),
+                    "never taken: a conversation goes on until a condition holds, so give the edge "
+                    "one; the expression `true` leaves with the user's next words",
+                )
+            return
         for index in otherwise[1:]:
             self._say(("edges", index), "never taken: the node has another 'always' edge")
         if otherwise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, cast
@@ -46,6 +46,28 @@ async def _remember(response: httpx2.Response) -> None:
         found.append(response)
 
 
+class _WithoutComments(httpx2.AsyncByteStream):
+    """An event stream without its comments, which the SDK would take for broken JSON."""
+
+    def __init__(self, source: httpx2.AsyncByteStream) -> None:
+        self._source = source
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        begins, comment = True, False
+        async for chunk in self._source:
+            kept = bytearray()
+            for line in chunk.splitlines(keepends=True):
+                comment = line.startswith(b":") if begins else comment
+                if not comment:
+                    kept += line
+                begins = line.endswith((b"\n", b"\r"))
+            if kept:
+                yield bytes(kept)
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
 class _Transport(httpx2.AsyncHTTPTransport):
     """Sets the time to connect, since the SDK sends every request without any time limit."""
 
@@ -55,7 +77,11 @@ class _Transport(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.extensions["timeout"] = {"connect": self._connect_s}
-        return await super().handle_async_request(request)
+        response = await super().handle_async_request(request)
+        if "content-encoding" not in response.headers:
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            response.stream = _WithoutComments(response.stream)
+        return response
 
 
 class GeminiProvider(LLMProvider):

@@ -39,7 +39,8 @@ class LocalProvider(OpenAIProvider):
             return super().request_body(messages, params)
         body = super().request_body(gist(messages), params)
         body["temperature"] = min(params.temperature or 0.0, MAX_TEMPERATURE)
-        body["max_tokens"] = min(params.max_tokens or MAX_TOKENS, MAX_TOKENS)
+        if params.json_schema is None:  # half a JSON object would be worth nothing
+            body["max_tokens"] = min(params.max_tokens or MAX_TOKENS, MAX_TOKENS)
         body.setdefault("extra_body", {})["repeat_penalty"] = 1.1
         return body
 

@@ -173,12 +173,20 @@ class _Workflow:
             case "failed":
                 builder.edge(source, target, "event", "error")
             case "always":
-                builder.edge(source, way)
+                self._anyway(source, way)
             case _:
                 wanted = condition.get("liquid") or kind
                 builder.leave_out(f"edge from {source!r} to {target!r}",
                                   f"the condition {wanted!r}; write it in CEL")  # fmt: skip
-                builder.edge(source, way)
+                self._anyway(source, way)
+
+    def _anyway(self, source: str, target: str) -> None:
+        """An edge without a condition; a conversation is left with the user's next words."""
+        kinds = {node["id"]: node["type"] for node in self._builder.nodes}
+        if kinds.get(source) == "conversation":
+            self._builder.edge(source, target, "expression", "true")
+        else:
+            self._builder.edge(source, target)
 
 
 def _values(part: Any) -> dict[str, Any]:

@@ -75,15 +75,12 @@ async def test_text_comes_unchanged_whatever_the_chunk_borders(
     assert [d for d in deltas if isinstance(d, UsageDelta)][-1] == UsageDelta(11, 7)
 
 
-@pytest.mark.parametrize(
-    "wire",
-    [wire for wire in WIRES if wire.name != "gemini"],  # its API documents no comments
-    ids=lambda wire: wire.name,
-)
-async def test_keep_alive_comments_are_ignored(wire: Wire) -> None:
+@every_wire
+@pytest.mark.parametrize("split", [None, 1, 5])
+async def test_keep_alive_comments_are_ignored(wire: Wire, split: int | None) -> None:
     comment = b": PROCESSING\n\n"
     body = comment + wire.begin(["a"]) + comment * 3 + wire.end()
-    async with serving(wire, stream(body, split=5)) as (_, provider):
+    async with serving(wire, stream(body, split=split)) as (_, provider):
         assert (await provider.complete(ASK, GenerationParams())).text == "a"
 
 

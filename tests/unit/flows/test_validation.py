@@ -122,6 +122,11 @@ def test_a_right_flow_has_no_problems() -> None:
             "never taken",
         ),
         (lambda d: d.update(nodes={}), "nodes", "should be a valid list"),
+        (
+            lambda d: d["edges"].append({"id": "3", "source": "b", "target": "c"}),
+            "edges[2]",
+            "goes on until a condition holds",
+        ),
         (lambda d: d["edges"].pop(1), "nodes[2]", "no way leads"),
     ],
 )
