@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 
@@ -25,7 +26,9 @@ IDLE_THREADS = 2
 
 
 def new_server(settings: WorkerSettings, make_session: SessionFactory) -> AgentServer:
-    """The worker, ready to run."""
+    """The worker, ready to run. To be called on the main thread."""
+    if settings.brain == "openai":
+        importlib.import_module("agent_worker.direct")
     server = AgentServer(
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,

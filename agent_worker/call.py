@@ -34,8 +34,6 @@ from protocol.errors import ParleyError
 
 logger = logging.getLogger(__name__)
 
-OPENAI_URL = "https://api.openai.com/v1"
-
 SpeechDone = Callable[[str, SpeechHandle], None]
 """Called with the id of the user's message and the speech that answered it, or was to."""
 
@@ -138,18 +136,11 @@ class Call:
         return opened.greeting or ""
 
     async def _start_direct(self, participant: rtc.RemoteParticipant) -> None:
-        from livekit.plugins import openai
+        from agent_worker.direct import direct_model
 
         settings = self._settings
-        key = settings.openai_api_key
-        model = openai.LLM(
-            model=settings.openai_model,
-            # A local endpoint takes any key, and the client insists on one.
-            api_key=key.get_secret_value() if key is not None else "none",
-            base_url=settings.openai_base_url or OPENAI_URL,
-        )
         agent = Agent(instructions=settings.agent_instructions)
-        await self._start_session(model, agent, participant)
+        await self._start_session(direct_model(settings), agent, participant)
         self._say(settings.agent_greeting, add_to_chat_ctx=True)
 
     async def _start_session(

@@ -22,7 +22,7 @@ MAX_FAILURES = 20
 """Failures of one kind in a row after which LiveKit closes the session. Every failed answer is
 apologised for, and the phrase that is spoken sets the count back, so that this many means that
 nobody hears anything."""
-TRANSCRIPT_WAIT_S = 2.0
+TRANSCRIPT_WAIT_S = 4.0
 """Speech without any words by then counts as not understood."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Generator
@@ -58,6 +59,14 @@ class Rooms:
             )
         response.raise_for_status()
         return SessionState.model_validate(response.json()).transcript
+
+    async def settled(self, caller: Caller, entries: int) -> list[TranscriptEntry]:
+        """The history, once it has so many entries and the last one is known to be heard."""
+        while True:
+            transcript = await self.transcript(caller)
+            if len(transcript) >= entries and transcript[-1].heard:
+                return transcript
+            await asyncio.sleep(0.1)
 
 
 @pytest.hookimpl(wrapper=True)

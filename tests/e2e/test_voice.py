@@ -53,9 +53,12 @@ async def test_speech_is_answered_by_voice(
     speech = human if voice == "human" else question
     async with embedded.call() as caller:
         await caller.until_connected()
-        began_s = await answer_to(caller, speech)
-        transcript = await embedded.transcript(caller)
-        heard = await words_in(ears, caller.recording(since_s=began_s - 0.2))
+        ended_s = await caller.speak(speech)
+        transcript = await embedded.settled(caller, 2)
+        # A pause in the recording may have been taken for its end: the last answer counts.
+        await caller.until_silent(1.5)
+        transcript = await embedded.settled(caller, len(transcript))
+        heard = await words_in(ears, caller.recording(since_s=ended_s))
     assert [entry.role for entry in transcript[-2:]] == ["user", "assistant"]
     said = words(transcript[-1].text)
     assert said
@@ -70,7 +73,7 @@ async def test_the_question_is_understood(
     async with scripted.call() as caller:
         await caller.until_connected()
         await answer_to(caller, question)
-        transcript = await scripted.transcript(caller)
+        transcript = await scripted.settled(caller, 2)
     assert words(transcript[0].text) == words("What is the capital of France?")
     assert transcript[1].text == script.answer
     assert not transcript[1].interrupted
