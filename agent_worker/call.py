@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from livekit import rtc
@@ -17,8 +17,11 @@ from livekit.agents import (
     ErrorEvent,
     JobContext,
     ModelSettings,
+    SpeechCreatedEvent,
     UserTranscriptionTimeoutEvent,
     llm,
+    stt,
+    tts,
 )
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
@@ -148,6 +151,7 @@ class Call:
     ) -> None:
         self._session = session = self._make_session(model)
         session.on("conversation_item_added", self._on_item)
+        session.on("speech_created", self._on_speech_created)
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)
         session.on("close", self._on_close)
@@ -192,28 +196,35 @@ class Call:
             "".join(answer.text_content or "" for answer in answers),
             interrupted=cut or any(answer.interrupted for answer in answers),
         )
-        if self._conversation.ended_by == turn_id and not self._hanging_up:
-            self._hanging_up = True
-            self._own(self._hang_up())
+        if self._conversation.ended_by == turn_id:
+            self._end_call()
+
+    def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
+        if event.source == "generate_reply":
+            event.speech_handle.add_done_callback(self._on_reply_done)
+
+    def _on_reply_done(self, speech: SpeechHandle) -> None:
+        """Apologises for an answer that failed; a failed guess at what was said is no answer."""
+        error = speech.exception()
+        if error is None or not speech.scheduled:
+            return
+        body = getattr(error, "body", None)
+        code = str(body.get("code", "")) if isinstance(body, dict) else ""
+        logger.warning("An answer failed: %s", code or type(error).__name__)
+        if self._settings.brain == "openai":
+            self._apologise(self._settings.phrase_unreachable)
+        elif code == "session_ended":
+            self._end_call()
+        else:
+            self._apologise(phrase_for(code, self._settings))
 
     def _on_error(self, event: ErrorEvent) -> None:
         error = event.error
-        if getattr(error, "recoverable", True):
-            return
-        body = getattr(getattr(error, "error", None), "body", None)
-        code = body.get("code", "") if isinstance(body, dict) else ""
-        logger.warning("The %s failed: %s", error.type, code or type(error.error).__name__)
-        if error.type == "llm_error":
-            if code == "session_ended" and not self._hanging_up:
-                self._hanging_up = True
-                self._own(self._hang_up())
-                return
-            direct = self._settings.brain == "openai"
-            self._apologise(
-                self._settings.phrase_unreachable if direct else phrase_for(code, self._settings)
-            )
-        elif error.type == "stt_error":
+        if isinstance(error, stt.STTError) and not error.recoverable:
+            logger.warning("Speech could not be transcribed: %s", type(error.error).__name__)
             self._apologise(self._settings.phrase_repeat)
+        elif isinstance(error, tts.TTSError) and not error.recoverable:
+            logger.warning("Speech could not be synthesised: %s", type(error.error).__name__)
 
     def _on_unintelligible(self, event: UserTranscriptionTimeoutEvent) -> None:
         if event.speech_duration >= self._settings.repeat_after_s:
@@ -222,6 +233,13 @@ class Call:
     def _on_close(self, event: CloseEvent) -> None:
         self._ctx.shutdown(event.reason.value)
 
+    def _end_call(self) -> None:
+        if not self._hanging_up:
+            self._hanging_up = True
+            task = asyncio.create_task(self._hang_up())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _hang_up(self) -> None:
         """Lets what is being said end, then closes or leaves the room."""
         assert self._session is not None
@@ -229,11 +247,6 @@ class Call:
         if self._settings.hang_up == "delete_room":
             await self._ctx.delete_room()
         self._ctx.shutdown("the flow has ended")
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def chosen_flow(ctx: JobContext, participant: rtc.RemoteParticipant) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import secrets
 import signal
@@ -23,6 +24,7 @@ import httpx
 from protocol.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 READY_WITHIN_S = 240.0
 STOP_WITHIN_S = 25.0
 
@@ -60,6 +62,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         deadline = time.monotonic() + READY_WITHIN_S
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
@@ -243,6 +246,12 @@ class Backend:
     def __init__(self, process: Process, url: str) -> None:
         self.process = process
         self.url = url
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: the kernel ends it when this process is killed (Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 async def _until_ok(url: str) -> None:
