@@ -107,11 +107,12 @@ class MoonshineEngine:
             text, decoded = await self.decode(
                 segment.samples, draft=draft if len(found) == 1 else ()
             )
-            texts.append(text)
-            tokens += decoded.tokens
-            weighed += decoded.confidence * len(decoded.tokens)
+            if text:
+                texts.append(text)
+                tokens += decoded.tokens
+                weighed += decoded.confidence * len(decoded.tokens)
         return Transcript(
-            text=" ".join(filter(None, texts)),
+            text=" ".join(texts),
             tokens=tuple(tokens),
             duration_s=len(samples) / SAMPLE_RATE_HZ,
             confidence=weighed / len(tokens) if tokens else 0.0,

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _MAX_CHANNELS = 16
 _INTERIM_S = 0.3
 """Audio between two interim decodes, at least."""
+_RETRY_S = 0.1
+"""Audio before the next try at an interim that finals did not let through."""
+_FIRST_GUESS_SAMPLES = SAMPLE_RATE_HZ * 7 // 10
+"""Audio of a segment, its lead included, that is worth a first interim."""
 _INTERIM_SHARE = 0.3
 """Interim decodes take at most this share of one thread's time."""
 _MAX_BACKLOG_S = 60.0
@@ -188,7 +192,7 @@ class MoonshineStream:
         tasks = [task for task in (self._worker, self._guess) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -287,7 +291,9 @@ class MoonshineStream:
 
     def _guess_if_due(self) -> None:
         guessing = self._guess is not None and not self._guess.done()
-        if not guessing and self._heard_samples >= self._guess_due_samples:
+        place = self._segmenter.place
+        due_samples = max(self._guess_due_samples, place.start_samples + _FIRST_GUESS_SAMPLES)
+        if not guessing and self._heard_samples >= due_samples:
             self._guess = asyncio.create_task(self._guess_now(), name="moonshine-interim")
             self._guess.add_done_callback(lambda _: self._wake.set())
 
@@ -297,11 +303,11 @@ class MoonshineStream:
         result = await self._engine.decode_interim(
             segment.samples, draft=self._draft(segment.place)
         )
+        spent_s = time.monotonic() - began_s
+        pause_s = max(_INTERIM_S, spent_s / _INTERIM_SHARE) if result else _RETRY_S
+        self._guess_due_samples = self._heard_samples + int(pause_s * SAMPLE_RATE_HZ)
         if result is None:
             return
-        spent_s = time.monotonic() - began_s
-        pause_s = max(_INTERIM_S, spent_s / _INTERIM_SHARE)
-        self._guess_due_samples = self._heard_samples + int(pause_s * SAMPLE_RATE_HZ)
         now = self._segmenter
         if now.open and now.place.start_samples == segment.place.start_samples and not self._line:
             self._latest = _Piece(segment.place, *result)
@@ -314,7 +320,8 @@ class MoonshineStream:
             self._queue(replace(final, stage=Stage.PAUSED))
         self._queue(final)
         if end.waiter is not None and not end.waiter.done():
-            tokens = tuple(token for piece in self._pieces for token in piece.decoded.tokens)
+            spoken = (piece for piece in self._pieces if piece.text)
+            tokens = tuple(token for piece in spoken for token in piece.decoded.tokens)
             duration_s = final.end_s - final.start_s
             end.waiter.set_result(Transcript(final.text, tokens, duration_s, final.confidence))
         self._pieces = []
@@ -341,11 +348,12 @@ class MoonshineStream:
     def _turn(stage: Stage, pieces: list[_Piece]) -> StreamEvent:
         if not pieces:
             return StreamEvent(stage)
-        tokens = sum(len(piece.decoded.tokens) for piece in pieces)
-        weighed = sum(piece.decoded.confidence * len(piece.decoded.tokens) for piece in pieces)
+        spoken = [piece for piece in pieces if piece.text]
+        tokens = sum(len(piece.decoded.tokens) for piece in spoken)
+        weighed = sum(piece.decoded.confidence * len(piece.decoded.tokens) for piece in spoken)
         return StreamEvent(
             stage,
-            text=" ".join(piece.text for piece in pieces if piece.text),
+            text=" ".join(piece.text for piece in spoken),
             start_s=pieces[0].place.start_samples / SAMPLE_RATE_HZ,
             end_s=pieces[-1].place.end_samples / SAMPLE_RATE_HZ,
             confidence=weighed / tokens if tokens else 0.0,

@@ -188,10 +188,10 @@ async def test_a_session_hears_a_recording(engine: MoonshineEngine) -> None:
         if event.is_final:
             finals.put_nowait(event.transcript)
 
-    session.input.audio = Microphone(np.concatenate((silence(0.5), beckett())))
+    session.input.audio = Microphone(np.concatenate((silence(0.5), first_phrases())))
     await session.start(Agent(instructions="Listen."), record=False)
     heard = ""
-    while len(words(heard)) < len(LINES.split()):
+    while len(words(heard)) < len(FIRST_PHRASES.split()):
         heard = f"{heard} {await finals.get()}"
     await session.aclose()
-    assert words(heard) == LINES.split()
+    assert words(heard) == FIRST_PHRASES.split()
