@@ -58,8 +58,8 @@ def decide(
 ) -> Decision:
     """Decides the candidate at `at`; the arguments are those of `Candidate`."""
     character = text[at]
-    if character == "." and not vivid and _is_plain(text, segment, at):
-        return Decision(Verdict.CUT, at + 1)
+    if character in ".!?" and (plain := _decide_plain(text, segment, at, final, vivid)):
+        return plain
     candidate = Candidate(text, segment, at, column, final, vivid)
     try:
         if character in ENDS or (character == ";" and "Ͱ" <= text[at - 1 : at] <= "Ͽ"):
@@ -73,17 +73,26 @@ def decide(
         return WAIT
 
 
-def _is_plain(text: str, segment: int, at: int) -> bool:
-    """Whether a full stop ends a sentence of plain words: the short way for most of them."""
-    if text[at + 1 : at + 2] not in (" ", "\n"):
-        return False
-    word = text[text.rfind(" ", segment, at) + 1 : at]
-    if len(word) < 4 or not (word.isalpha() and word.isascii() and word.islower()):
-        return False
-    if word in KINDS or word.endswith("str"):
-        return False
+def _decide_plain(text: str, segment: int, at: int, final: bool, vivid: bool) -> Decision | None:
+    """The short way for most ends: plain words before, a space and a capital after."""
+    space = text[at + 1 : at + 2]
     sentence = text[segment:at]
-    return sentence.isascii() and not MARKED.search(sentence) and not is_chatty(sentence)
+    if space not in (" ", "\n") or not sentence.isascii() or MARKED.search(sentence):
+        return None
+    if text[at] == ".":
+        word = sentence[sentence.rfind(" ") + 1 :]
+        if len(word) < 4 or not (word.isalpha() and word.islower()):
+            return None
+        if word in KINDS or word.endswith("str"):
+            return None
+        if space == "\n" or not (vivid or is_chatty(sentence)):
+            return Decision(Verdict.CUT, at + 1)
+    elif not sentence[-1:].isalnum():
+        return None
+    following = text[at + 2 : at + 3]
+    if not following and not final:
+        return WAIT
+    return Decision(Verdict.CUT, at + 1) if "A" <= following <= "Z" else None
 
 
 def _decide_end(candidate: Candidate) -> Decision:

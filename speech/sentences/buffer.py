@@ -241,9 +241,10 @@ class SentenceStreamBuffer:
         return text
 
     def _take(self, end: int) -> Sentence:
-        """Gives `text[:end]` away."""
-        unit = self._text[:end]
-        sentence = Sentence(unit.strip())
+        """Gives `text[:end]` away, but for white space at its end."""
+        unit = self._text[:end].rstrip()
+        end = len(unit)
+        sentence = Sentence(unit.lstrip())
         sentence.lead = unit[: unit.index(sentence)]
         line = line_start(unit, end)
         self._column = end - line if line else self._column + end

@@ -129,6 +129,11 @@ def test_an_endless_sentence_is_cut_at_clauses_and_words(limit: int) -> None:
     assert all(not re.search(r"\w$", s) or text.count(s + " ") for s in sentences[:-1])
 
 
+def test_white_space_where_a_sentence_is_cut_is_kept() -> None:
+    text = "word  " * 40
+    assert rejoined(sentences_of(text, max_sentence_length=40)) == text.rstrip()
+
+
 def test_text_without_spaces_is_cut_between_characters() -> None:
     text = "👩‍👩‍👧" * 300 + "e\u0301" * 300
     sentences = sentences_of(text, max_sentence_length=40)
