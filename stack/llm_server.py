@@ -5,6 +5,7 @@ Run as `python -m stack.llm_server`; the settings say which model and where it l
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -94,9 +95,11 @@ def serve(settings: StackSettings) -> None:
     params.cache_ram_mib = 256
     params.ui = False
     params.verbosity = 1
-    if settings.llm_threads:
-        params.cpuparams.n_threads = settings.llm_threads
-        params.cpuparams_batch.n_threads = settings.llm_threads
+    # llama.cpp's threads wait for one another at every layer: with speech on the same cores, two
+    # threads on two cores write ten times slower than one.
+    threads = settings.llm_threads or max(1, (os.cpu_count() or 1) // 2)
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -58,5 +58,7 @@ class StackSettings(EnvSettings):
         default=4, ge=2, description="Answers that the embedded model writes at once."
     )
     llm_threads: int = Field(
-        default=0, ge=0, description="Threads of the embedded model; 0: as many as there are cores."
+        default=0,
+        ge=0,
+        description="Threads of the embedded model; 0: half the cores, the voices need the others.",
     )

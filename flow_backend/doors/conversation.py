@@ -21,8 +21,8 @@ from flow_backend.store.writer import JournalSource
 from protocol.errors import StreamError, error_for
 
 DEFAULT_INSTRUCTIONS = (
-    "You are a friendly voice assistant. Answer in one to three short sentences of plain spoken "
-    "English, with no lists, markdown or emoji."
+    "You are a helpful voice assistant. Answer in plain English with one or two short sentences, "
+    "without lists, markdown or emoji."
 )
 
 

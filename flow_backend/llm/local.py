@@ -13,7 +13,7 @@ from flow_backend.llm.openai import OpenAIProvider
 from flow_backend.llm.settings import LLMSettings
 
 SMALL_MODELS = ("smollm2-135m",)
-MAX_TEMPERATURE = 0.2
+TEMPERATURE = 0.0
 MAX_TOKENS = 80
 MAX_SYSTEM_CHARACTERS = 400
 MAX_MESSAGES = 5
@@ -38,10 +38,9 @@ class LocalProvider(OpenAIProvider):
         if not self.small:
             return super().request_body(messages, params)
         body = super().request_body(gist(messages), params)
-        body["temperature"] = min(params.temperature or 0.0, MAX_TEMPERATURE)
+        body["temperature"] = TEMPERATURE
         if params.json_schema is None:  # half a JSON object would be worth nothing
             body["max_tokens"] = min(params.max_tokens or MAX_TOKENS, MAX_TOKENS)
-        body.setdefault("extra_body", {})["repeat_penalty"] = 1.1
         return body
 
 
