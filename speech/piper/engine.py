@@ -60,6 +60,8 @@ class PiperEngine:
         self._cache_dir = cache_dir or platformdirs.user_cache_path("parley") / "piper"
         self._voices_dir = voices_dir
         self._voices: dict[Path, PiperVoice] = {}
+        self._asked: dict[str, PiperVoice] = {}
+        """Loaded voices as they were asked for: they speak on when their files have gone."""
         self._loading = threading.Lock()
 
     async def __aenter__(self) -> PiperEngine:
@@ -90,6 +92,7 @@ class PiperEngine:
                 # Reading numbers out loads tables that the first sentence should not wait for.
                 list(lines_of("1, 2.5 or 10%?", loaded))
                 self._voices[path] = loaded
+            self._asked[str(voice)] = self._voices[path]
             return self._voices[path]
 
     def sample_rate_of(self, voice: str | Path | None = None) -> int:
@@ -202,10 +205,8 @@ class PiperEngine:
 
     async def ready(self, voice: str | Path | None = None) -> PiperVoice:
         """`load` without blocking the loop."""
-        path = find_voice(voice, self._voices_dir).resolve()
-        if path in self._voices:
-            return self._voices[path]
-        return await asyncio.to_thread(self.load, voice)
+        loaded = self._asked.get(str(voice))
+        return await asyncio.to_thread(self.load, voice) if loaded is None else loaded
 
     async def _step(
         self, speaking: _Speaking

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from protocol.errors import SpeechError
-from speech.piper import PiperEngine, PiperVoice
+from speech.piper import PiperEngine, PiperVoice, find_voice
 from speech.piper.graph import DURATION_NOISE, PRIOR_NOISE, with_noise_inputs
 from speech.piper.utterance import Utterance
 
@@ -30,15 +30,16 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("piper")
 
 
-@pytest.fixture
-async def engine(cache_dir: Path) -> AsyncIterator[PiperEngine]:
-    async with PiperEngine(threads=2, cache_dir=cache_dir) as engine:
-        yield engine
+@pytest.fixture(scope="module")
+def engine(cache_dir: Path) -> Iterator[PiperEngine]:
+    engine = PiperEngine(threads=2, cache_dir=cache_dir)
+    yield engine
+    asyncio.run(engine.aclose())
 
 
 @pytest.fixture(scope="module")
-def undivided(cache_dir: Path) -> onnxruntime.InferenceSession:
-    path = PiperEngine(threads=1, cache_dir=cache_dir).load().path
+def undivided() -> onnxruntime.InferenceSession:
+    path = find_voice()
     model = with_noise_inputs(onnx.load(str(path)))
     return onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -70,12 +71,12 @@ def _whole(
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("sizes", [(1,), (5, 16, 33), (200,)])
 def test_pieces_equal_the_whole_decode(
-    cache_dir: Path,
+    engine: PiperEngine,
     undivided: onnxruntime.InferenceSession,
     text: str,
     sizes: tuple[int, ...],
 ) -> None:
-    voice = PiperEngine(threads=2, cache_dir=cache_dir).load()
+    voice = engine.load()
     ids, _ = voice.ids([part for sentence in voice.phonemize(text) for part in sentence])
     utterance = Utterance(voice.models, ids, np.random.default_rng(7))
     utterance.prepare()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Iterator
 
 import pytest
 from livekit.agents import APIConnectOptions, APIError, tts
@@ -12,11 +13,16 @@ from plugins.piper_tts import TTS
 from speech.piper import PiperEngine
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PiperEngine]:
+    engine = PiperEngine(threads=2, cache_dir=tmp_path_factory.mktemp("piper"))
+    yield engine
+    asyncio.run(engine.aclose())
+
+
 @pytest.fixture
-async def piper(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TTS]:
-    cache_dir = tmp_path_factory.getbasetemp() / "piper-cache"
-    async with PiperEngine(threads=2, cache_dir=cache_dir) as engine:
-        yield TTS(engine=engine)
+def piper(engine: PiperEngine) -> TTS:
+    return TTS(engine=engine)
 
 
 async def _speak(piper: TTS, tokens: list[str]) -> list[tts.SynthesizedAudio]:
