@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from flow_backend.api import flows, sessions, turns
 from flow_backend.api.body_limit import BodyLimit
 from flow_backend.api.cors import Cors
 from flow_backend.api.errors import add_error_handlers
-from flow_backend.doors import chat, completions, status, stream, token, voice_socket
+from flow_backend.api.rate_limit import RateLimit, rate_limited
+from flow_backend.doors import (
+    chat,
+    completions,
+    speech,
+    status,
+    stream,
+    token,
+    tutor,
+    voice_socket,
+)
 from flow_backend.doors.page import add_page
 from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineLimits, EngineParts, Models
@@ -22,11 +32,13 @@ from flow_backend.outbound.call import HttpCaller
 from flow_backend.outbound.guard import AddressGuard
 from flow_backend.outbound.outbox import Outbox
 from flow_backend.settings import BackendSettings
+from flow_backend.store.conversations import ConversationStore
 from flow_backend.store.database import open_database
 from flow_backend.store.flows import FlowStore
 from flow_backend.store.passages import PassageStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
+from flow_backend.tutor.tutor import Tutor
 
 
 def create_app(settings: BackendSettings, *, models: Models | None = None) -> FastAPI:
@@ -51,8 +63,11 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app.include_router(flows.router)
     app.include_router(sessions.router)
     app.include_router(turns.router)
-    for door in (token, stream, chat, completions, status, voice_socket):
-        app.include_router(door.router)
+    app.state.rate_limit = RateLimit(settings.door_rate_limit, settings.redis_url)
+    for door in (token, stream, chat, tutor, speech, completions):
+        app.include_router(door.router, dependencies=[Depends(rate_limited)])
+    app.include_router(status.router)
+    app.include_router(voice_socket.router)
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:
@@ -108,4 +123,6 @@ async def _open_parts(
     stack.push_async_callback(app.state.voices.aclose)
     alone = database.dialect.name == "sqlite"
     app.state.engine = await stack.enter_async_context(Engine(parts, alone=alone))
+    app.state.tutor = Tutor(ConversationStore(database), parts, settings)
+    stack.push_async_callback(app.state.tutor.aclose)
     app.state.metrics = Metrics(app.state.engine, app.state.voices.cache)

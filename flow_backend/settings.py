@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from flow_backend.api.rate_limit import parse_limits
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.room_settings import RoomSettings
 from flow_backend.llm.settings import LLMSettings
+from flow_backend.tutor.settings import TutorSettings
 from protocol.errors import ConfigError
 from protocol.settings import LogLevel
 from speech.settings import SpeechSettings
@@ -37,7 +39,7 @@ def _flow_secrets() -> dict[str, SecretStr]:
     return secrets
 
 
-class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings):
+class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings, TutorSettings):
     """Where the backend listens and what it may use; models and rooms are in the base classes."""
 
     host: str = Field(default="127.0.0.1", validation_alias="BACKEND_HOST")
@@ -73,5 +75,19 @@ class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings):
     cors_origins: str = ""
     """Origins beside this one and localhost whose pages may call, with commas between; `*` for
     all."""
+    door_rate_limit: str = "240/minute"
+    """How often one client address may call the doors, as `10/second;240/minute`; empty: no
+    limit."""
+    redis_url: str | None = Field(default=None, pattern=r"^rediss?://.+", repr=False)
+    """Redis, where replicas count calls together."""
     max_request_bytes: int = Field(default=2_000_000, ge=1024)
     """Largest request body."""
+
+    @field_validator("door_rate_limit")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        try:
+            parse_limits(value)
+        except ValueError as error:
+            raise ValueError("expected a rate, as in 10/second;240/minute") from error
+        return value

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
+
+from protocol.errors import ParleyError
+
+log = logging.getLogger(__name__)
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -29,8 +34,12 @@ def named_event(name: str, data: str) -> bytes:
 class DoorStream(Response):
     """Sends what a generator yields; closes it within a moment when the client goes away."""
 
-    def __init__(self, frames: AsyncGenerator[bytes, None], media_type: str) -> None:
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], media_type: str, *, opening: bytes = b""
+    ) -> None:
+        """`opening` goes before what is left of a generator that has been begun."""
         super().__init__(media_type=media_type, headers=_HEADERS)
+        self._opening = opening
         self.raw_headers = [header for header in self.raw_headers if header[0] != b"content-length"]
         self._frames = frames
 
@@ -54,18 +63,25 @@ class DoorStream(Response):
             "status": self.status_code,
             "headers": self.raw_headers,
         }
-        await send(start)
         async with aclosing(self._frames) as frames:
-            async for frame in frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send(start)
+            if self._opening:
+                await send({"type": "http.response.body", "body": self._opening, "more_body": True})
+            try:
+                async for frame in frames:
+                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+            except ParleyError as error:
+                # Formats that have no place for an error end without their last chunk.
+                log.warning("a response broke off (%s)", error.code)
+                return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class EventsResponse(DoorStream):
     """A `text/event-stream`."""
 
-    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(frames, "text/event-stream")
+    def __init__(self, frames: AsyncGenerator[bytes, None], *, opening: bytes = b"") -> None:
+        super().__init__(frames, "text/event-stream", opening=opening)
 
 
 async def _left(receive: Receive) -> None:

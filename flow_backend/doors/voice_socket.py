@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from flow_backend.api.errors import error_response
 from flow_backend.doors.voice_call import Character, Client, ModelSettings, VoiceCall
-from protocol.errors import FlowError, ParleyError, SpeechError, StreamError
+from protocol.errors import AccessError, FlowError, ParleyError, SpeechError, StreamError
 
 router = APIRouter()
 
@@ -114,9 +115,14 @@ class _ClientGoneError(Exception):
 @router.websocket("/ws")
 async def voice_socket(socket: WebSocket) -> None:
     """One connection: one call, which ends with it."""
+    app = socket.app.state
+    try:
+        await app.rate_limit.check(socket)
+    except AccessError as error:
+        await socket.send_denial_response(error_response(error))
+        return
     await socket.accept()
     client = _Socket(socket)
-    app = socket.app.state
     call = VoiceCall(client, app.parts, app.engine, app.voices, app.settings)
     try:
         async with call:

@@ -107,3 +107,52 @@ passages = Table(
     Column("text", Text, nullable=False),
     UniqueConstraint("corpus", "position", name="uq_passages_corpus_position"),
 )
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("title", String(200), nullable=False),
+    Column("language", String(60), nullable=False),
+    Column("difficulty_level", String(2), nullable=False),
+    # Stands in prompts for the messages before position `summarised`.
+    Column("summary", Text, nullable=False),
+    Column("summarised", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Index("ix_conversations_updated", "updated_at"),
+)
+
+conversation_messages = Table(
+    "conversation_messages",
+    metadata,
+    Column(
+        "conversation_id",
+        String(200),
+        ForeignKey("conversations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    # `user` or `assistant`.
+    Column("role", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("cut_off", Boolean, nullable=False),
+    # JSON, of user messages.
+    Column("corrections", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+vocabulary = Table(
+    "vocabulary",
+    metadata,
+    Column(
+        "conversation_id",
+        String(200),
+        ForeignKey("conversations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("word", String(100), primary_key=True),
+    Column("translation", Text),
+    Column("example", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
