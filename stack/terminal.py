@@ -37,7 +37,7 @@ class Terminal:
 
     def output(self, name: str, line: str) -> None:
         """A line that a part wrote; colours of its own are kept."""
-        self.console.print(self._label(name) + Text("│ ", style="dim") + Text.from_ansi(line))
+        self.console.print(Text.assemble(self._label(name), ("│ ", "dim"), Text.from_ansi(line)))
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:

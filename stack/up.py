@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -97,7 +99,8 @@ def _announce(plan: Plan, settings: StackSettings, choice: LLMChoice, terminal: 
         lines.append(f"  page   {backend_url(settings)}")
     if "worker" in running:
         lines.append(f"  room   any, at {livekit_url(settings)}; tokens: POST /api/token")
-        lines.append("  talk   parley call --text, or parley call --wav FILE, in a second terminal")
+        command = escape(_command())
+        lines.append(f"  talk   {command} call, or {command} call --text, in a second terminal")
     else:
         lines.append("  room   none: no agent worker runs")
     lines.append(f"  model  {escape(choice.reason)}")
@@ -105,6 +108,15 @@ def _announce(plan: Plan, settings: StackSettings, choice: LLMChoice, terminal: 
         lines.append(f"         {escape(choice.advice)}")
     lines += ["  stop   Ctrl-C", ""]
     terminal.say("\n".join(lines))
+
+
+def _command() -> str:
+    """How to run `parley` from here."""
+    ours = Path(sys.argv[0])
+    on_path = shutil.which("parley")
+    if on_path is not None and Path(on_path).resolve() == ours.resolve():
+        return "parley"
+    return os.path.relpath(ours) if ours.name == "parley" else "python -m stack"
 
 
 def _require_space(*folders: Path) -> None:
