@@ -1,0 +1,68 @@
+/** The backend's JSON calls that the page makes. */
+
+import { ParleyError } from "@parley/client";
+
+export interface Answer<T> {
+  body: T;
+  etag: string | undefined;
+}
+
+/** @throws ParleyError with the server's code, or `network`. */
+export async function call<T>(path: string, init: RequestInit = {}): Promise<Answer<T>> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      ...init,
+      headers: {
+        ...(init.body ? { "content-type": "application/json" } : {}),
+        ...(init.headers as Record<string, string> | undefined),
+      },
+    });
+  } catch {
+    throw new ParleyError("network", "The server cannot be reached.", undefined, true);
+  }
+  const text = await response.text();
+  const body: unknown = text ? JSON.parse(text) : undefined;
+  if (!response.ok) {
+    const { code, message, error, retryable } = (body ?? {}) as Record<string, unknown>;
+    throw Object.assign(
+      new ParleyError(
+        typeof code === "string" ? code : `http_${response.status}`,
+        String(message ?? error ?? response.statusText),
+        response.status,
+        retryable === true,
+      ),
+      { body },
+    );
+  }
+  return { body: body as T, etag: response.headers.get("etag") ?? undefined };
+}
+
+/** `GET /api/status`; every field may be missing in an older backend. */
+export interface Status {
+  ready?: boolean;
+  parts?: Record<string, { ready: boolean; detail?: string }>;
+  livekit?: { url?: string; ready?: boolean };
+  models?: Record<string, string>;
+  versions?: Record<string, string>;
+  sessions?: number;
+}
+
+export interface Providers {
+  llm?: ProviderRow[];
+  tts?: ProviderRow[];
+}
+
+export interface ProviderRow {
+  name: string;
+  label?: string;
+  configured: boolean;
+  models?: string[];
+  voices?: { id: string; name: string }[];
+}
+
+export interface FlowRow {
+  id: string;
+  name: string;
+  version?: number | null;
+}

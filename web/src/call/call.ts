@@ -1,0 +1,141 @@
+/** One conversation as the page sees it, whichever way it travels. */
+
+export type AgentState =
+  | "idle"
+  | "connecting"
+  | "listening"
+  | "thinking"
+  | "speaking"
+  | "reconnecting"
+  | "ended";
+
+export interface Line {
+  id: string;
+  who: "user" | "agent";
+  /** The character's name, where several answer. */
+  name?: string;
+  text: string;
+  /** The words may still change or grow. */
+  open: boolean;
+  /** The user cut the agent off after `text`. */
+  interrupted: boolean;
+}
+
+/** What went wrong, as a key of the translations, with the server's own words if it gave some. */
+export interface Problem {
+  code:
+    | "microphone_denied"
+    | "microphone_missing"
+    | "microphone_busy"
+    | "server_down"
+    | "room_full"
+    | "token_rejected"
+    | "agent_missing"
+    | "second_tab"
+    | "failed";
+  detail?: string;
+}
+
+/** Stages of one turn, milliseconds from the end of the user's speech. */
+export interface Waterfall {
+  turnId: string;
+  stages: { name: string; startMs: number; endMs: number }[];
+  totalMs: number;
+  interrupted: boolean;
+}
+
+export interface LogEntry {
+  at: number;
+  kind: string;
+  text: string;
+}
+
+export interface CallSnapshot {
+  state: AgentState;
+  lines: readonly Line[];
+  problem: Problem | undefined;
+  muted: boolean;
+  waterfalls: readonly Waterfall[];
+  log: readonly LogEntry[];
+}
+
+const KEPT_LOG_ENTRIES = 500;
+const KEPT_WATERFALLS = 200;
+
+export const NO_CALL: CallSnapshot = {
+  state: "idle",
+  lines: [],
+  problem: undefined,
+  muted: false,
+  waterfalls: [],
+  log: [],
+};
+
+/** A call is a store that React subscribes to; `start` and `end` happen once each. */
+export abstract class Call {
+  private snapshot: CallSnapshot = { ...NO_CALL, state: "connecting" };
+  private readonly listeners = new Set<() => void>();
+
+  abstract readonly kind: "livekit" | "socket";
+  abstract start(): Promise<void>;
+  abstract end(): Promise<void>;
+  abstract setMuted(muted: boolean): Promise<void>;
+  abstract sendText(text: string): void;
+  /** Stops the agent's voice. */
+  abstract interrupt(): void;
+  abstract setVolume(volume: number): void;
+  abstract setMicrophone(deviceId: string): Promise<void>;
+  abstract setSpeaker(deviceId: string): Promise<void>;
+  /** Levels of the agent's voice, 0 to 1, for drawing. */
+  abstract agentLevels(bands: number): number[];
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  readonly getSnapshot = (): CallSnapshot => this.snapshot;
+
+  protected update(change: Partial<CallSnapshot>): void {
+    this.snapshot = { ...this.snapshot, ...change };
+    for (const listener of this.listeners) listener();
+  }
+
+  protected fail(problem: Problem): void {
+    this.log("error", problem.detail ?? problem.code);
+    this.update({ problem, state: "ended" });
+  }
+
+  /** Adds a line, or changes the one with this id; an empty line that closes is dropped. */
+  protected line(id: string, who: Line["who"], change: Partial<Omit<Line, "id" | "who">>): void {
+    const lines = this.snapshot.lines;
+    const at = lines.findIndex((line) => line.id === id);
+    const before = lines[at] ?? { id, who, text: "", open: true, interrupted: false };
+    const after: Line = { ...before, ...change };
+    const next =
+      at < 0 ? [...lines, after] : lines.map((line, index) => (index === at ? after : line));
+    this.update({
+      lines: after.open || after.text.trim() ? next : next.filter((line) => line.id !== id),
+    });
+  }
+
+  protected waterfall(waterfall: Waterfall): void {
+    const others = this.snapshot.waterfalls.filter((w) => w.turnId !== waterfall.turnId);
+    this.update({ waterfalls: [...others, waterfall].slice(-KEPT_WATERFALLS) });
+  }
+
+  protected log(kind: string, text: string): void {
+    const entry = { at: Date.now(), kind, text };
+    this.update({ log: [...this.snapshot.log, entry].slice(-KEPT_LOG_ENTRIES) });
+  }
+}
+
+/** Says which microphone problem a `getUserMedia` error is. */
+export function microphoneProblem(error: unknown): Problem {
+  const name = error instanceof Error ? error.name : "";
+  if (name === "NotAllowedError" || name === "SecurityError") return { code: "microphone_denied" };
+  if (name === "NotFoundError" || name === "OverconstrainedError")
+    return { code: "microphone_missing" };
+  if (name === "NotReadableError" || name === "AbortError") return { code: "microphone_busy" };
+  return { code: "failed", detail: error instanceof Error ? error.message : String(error) };
+}

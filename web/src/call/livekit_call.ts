@@ -1,0 +1,259 @@
+/** A call through a LiveKit room. */
+
+import {
+  ConnectionError,
+  ConnectionErrorReason,
+  createAudioAnalyser,
+  DisconnectReason,
+  type LocalAudioTrack,
+  type Participant,
+  type RemoteAudioTrack,
+  type RemoteParticipant,
+  type RemoteTrack,
+  Room,
+  RoomEvent,
+  type TextStreamHandler,
+  TokenSource,
+  Track,
+} from "livekit-client";
+import { type AgentState, Call, microphoneProblem, type Problem } from "./call";
+import { readWaterfall, WATERFALL_TOPIC } from "./waterfall";
+
+const TRANSCRIPTION_TOPIC = "lk.transcription";
+const CHAT_TOPIC = "lk.chat";
+const AGENT_STATE = "lk.agent.state";
+const AGENT_WAIT_MS = 15_000;
+
+export class LiveKitCall extends Call {
+  override readonly kind = "livekit";
+  private readonly room = new Room({
+    adaptiveStream: false,
+    disconnectOnPageLeave: true,
+    audioCaptureDefaults: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  });
+  private readonly elements = new Set<HTMLMediaElement>();
+  private analyser: ReturnType<typeof createAudioAnalyser> | undefined;
+  private agentTrack: RemoteAudioTrack | undefined;
+  private agentTimer: ReturnType<typeof setTimeout> | undefined;
+  private volume = 1;
+  private ending = false;
+
+  constructor(private readonly flowId: string | undefined) {
+    super();
+    this.room
+      .on(RoomEvent.TrackSubscribed, this.onTrack)
+      .on(RoomEvent.TrackUnsubscribed, this.onTrackGone)
+      .on(RoomEvent.ParticipantAttributesChanged, this.onAttributes)
+      .on(RoomEvent.ParticipantConnected, this.onParticipant)
+      .on(RoomEvent.ParticipantDisconnected, this.onParticipantGone)
+      .on(RoomEvent.Reconnecting, () => this.update({ state: "reconnecting" }))
+      .on(RoomEvent.Reconnected, () => this.update({ state: this.agentState() }))
+      .on(RoomEvent.MediaDevicesError, (error) => this.update({ problem: microphoneProblem(error) }))
+      .on(RoomEvent.DataReceived, this.onData)
+      .on(RoomEvent.Disconnected, this.onDisconnected);
+    this.room.registerTextStreamHandler(TRANSCRIPTION_TOPIC, this.onTranscription);
+  }
+
+  override async start(): Promise<void> {
+    try {
+      const source = TokenSource.endpoint(new URL("/api/token", location.href).href);
+      const { serverUrl, participantToken } = await source.fetch(
+        this.flowId ? { participantAttributes: { flow_id: this.flowId } } : {},
+      );
+      // The microphone is asked for while the connection is made: both take their time.
+      const [, microphone] = await Promise.allSettled([
+        this.room.connect(serverUrl, participantToken),
+        this.room.localParticipant.setMicrophoneEnabled(true),
+      ]).then((results) => {
+        if (results[0].status === "rejected") throw results[0].reason;
+        return results;
+      });
+      if (microphone.status === "rejected") {
+        this.update({ problem: microphoneProblem(microphone.reason), muted: true });
+      }
+      await this.room.startAudio();
+      this.log("connected", this.room.name);
+      this.update({ state: this.agentState() });
+      if (!this.agent()) this.agentTimer = setTimeout(() => this.onAgentMissing(), AGENT_WAIT_MS);
+    } catch (error) {
+      if (!this.ending) this.fail(connectProblem(error));
+      await this.room.disconnect();
+    }
+  }
+
+  override async end(): Promise<void> {
+    this.ending = true;
+    clearTimeout(this.agentTimer);
+    await this.room.disconnect();
+    this.cleanUp();
+    this.update({ state: "ended" });
+  }
+
+  override async setMuted(muted: boolean): Promise<void> {
+    try {
+      await this.room.localParticipant.setMicrophoneEnabled(!muted);
+      this.update({ muted, problem: undefined });
+    } catch (error) {
+      this.update({ problem: microphoneProblem(error), muted: true });
+    }
+  }
+
+  override sendText(text: string): void {
+    this.line(`typed-${Date.now()}`, "user", { text, open: false });
+    void this.room.localParticipant.sendText(text, { topic: CHAT_TOPIC });
+  }
+
+  override interrupt(): void {
+    const agent = this.agent();
+    if (!agent) return;
+    void this.room.localParticipant
+      .performRpc({ destinationIdentity: agent.identity, method: "parley.interrupt", payload: "" })
+      .catch((error: unknown) => this.log("error", String(error)));
+  }
+
+  override setVolume(volume: number): void {
+    this.volume = volume;
+    this.agentTrack?.setVolume(volume);
+  }
+
+  override async setMicrophone(deviceId: string): Promise<void> {
+    await this.room.switchActiveDevice("audioinput", deviceId);
+  }
+
+  override async setSpeaker(deviceId: string): Promise<void> {
+    await this.room.switchActiveDevice("audiooutput", deviceId);
+  }
+
+  override agentLevels(bands: number): number[] {
+    const level = this.analyser ? Math.min(1, this.analyser.calculateVolume() * 1.6) : 0;
+    return Array.from({ length: bands }, (_, band) => {
+      const fromCentre = Math.abs(band - (bands - 1) / 2) / bands;
+      return level * (1 - fromCentre);
+    });
+  }
+
+  private agent(): RemoteParticipant | undefined {
+    return [...this.room.remoteParticipants.values()].find((participant) => participant.isAgent);
+  }
+
+  private agentState(): AgentState {
+    const state = this.agent()?.attributes[AGENT_STATE];
+    if (state === "speaking" || state === "thinking" || state === "listening") return state;
+    return "connecting";
+  }
+
+  private readonly onAttributes = (_: Record<string, string>, participant: Participant): void => {
+    if (participant.isAgent) this.update({ state: this.agentState() });
+  };
+
+  private readonly onParticipant = (participant: RemoteParticipant): void => {
+    if (!participant.isAgent) return;
+    clearTimeout(this.agentTimer);
+    this.log("agent", "joined");
+    const { problem } = this.getSnapshot();
+    this.update({
+      state: this.agentState(),
+      problem: problem?.code === "agent_missing" ? undefined : problem,
+    });
+  };
+
+  private readonly onParticipantGone = (participant: RemoteParticipant): void => {
+    if (!participant.isAgent || this.ending) return;
+    this.log("agent", "left");
+    this.update({ state: "connecting" });
+    clearTimeout(this.agentTimer);
+    this.agentTimer = setTimeout(() => this.onAgentMissing(), AGENT_WAIT_MS);
+  };
+
+  private onAgentMissing(): void {
+    if (!this.agent() && !this.ending) this.update({ problem: { code: "agent_missing" } });
+  }
+
+  private readonly onTrack = (track: RemoteTrack): void => {
+    if (track.kind !== Track.Kind.Audio) return;
+    const audio = track as RemoteAudioTrack;
+    const element = audio.attach();
+    element.dataset.parley = "agent";
+    this.elements.add(element);
+    document.body.append(element);
+    audio.setVolume(this.volume);
+    this.agentTrack = audio;
+    this.analyser = createAudioAnalyser(audio as unknown as LocalAudioTrack, {
+      smoothingTimeConstant: 0.5,
+    });
+  };
+
+  private readonly onTrackGone = (track: RemoteTrack): void => {
+    for (const element of track.detach()) {
+      element.remove();
+      this.elements.delete(element);
+    }
+  };
+
+  /** A stream is one segment; the agent's grows word by word with the voice. */
+  private readonly onTranscription: TextStreamHandler = async (reader, { identity }) => {
+    const attributes = reader.info.attributes ?? {};
+    const who = identity === this.room.localParticipant.identity ? "user" : "agent";
+    const id = `${who}-${attributes["lk.segment_id"] ?? reader.info.id}`;
+    const final = attributes["lk.transcription_final"] === "true";
+    let text = "";
+    try {
+      for await (const piece of reader) {
+        text += piece;
+        this.line(id, who, { text, open: true });
+      }
+    } catch (error) {
+      this.log("error", String(error));
+    }
+    this.line(id, who, { text, open: who === "user" && !final });
+  };
+
+  private readonly onData = (
+    payload: Uint8Array,
+    _participant?: RemoteParticipant,
+    _kind?: unknown,
+    topic?: string,
+  ): void => {
+    if (topic !== WATERFALL_TOPIC) return;
+    const waterfall = readWaterfall(new TextDecoder().decode(payload));
+    if (!waterfall) return;
+    this.waterfall(waterfall);
+    this.log("turn", `${Math.round(waterfall.totalMs)} ms`);
+    if (waterfall.interrupted) {
+      const last = this.getSnapshot().lines.findLast((line) => line.who === "agent");
+      if (last) this.line(last.id, "agent", { interrupted: true, open: false });
+    }
+  };
+
+  private readonly onDisconnected = (reason?: DisconnectReason): void => {
+    clearTimeout(this.agentTimer);
+    this.cleanUp();
+    if (this.ending || reason === DisconnectReason.CLIENT_INITIATED) return;
+    if (reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.ROOM_CLOSED) {
+      this.update({ state: "ended" });
+    } else if (reason === DisconnectReason.DUPLICATE_IDENTITY) {
+      this.fail({ code: "second_tab" });
+    } else {
+      this.fail({ code: "server_down" });
+    }
+  };
+
+  private cleanUp(): void {
+    for (const element of this.elements) element.remove();
+    this.elements.clear();
+    void this.analyser?.cleanup();
+    this.analyser = undefined;
+  }
+}
+
+function connectProblem(error: unknown): Problem {
+  if (error instanceof ConnectionError) {
+    if (error.reason === ConnectionErrorReason.NotAllowed) return { code: "token_rejected" };
+    if (error.reason === ConnectionErrorReason.ServerUnreachable) return { code: "server_down" };
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  if (/\b(503|429|full|limit)\b/i.test(text)) return { code: "room_full", detail: text };
+  if (/\b(401|403)\b/.test(text)) return { code: "token_rejected", detail: text };
+  if (/fetch|network|NetworkError/i.test(text)) return { code: "server_down" };
+  return { code: "failed", detail: text };
+}

@@ -1,0 +1,41 @@
+/** The microphone as PCM16 packets, through an AudioWorklet. */
+
+import workletUrl from "./microphone_worklet?worker&url";
+
+export class Microphone {
+  private stream: MediaStream | undefined;
+  private source: MediaStreamAudioSourceNode | undefined;
+  private node: AudioWorkletNode | undefined;
+
+  constructor(
+    private readonly context: AudioContext,
+    private readonly onPacket: (pcm: ArrayBuffer) => void,
+  ) {}
+
+  /** @throws DOMException as `getUserMedia` does. */
+  async open(deviceId?: string): Promise<void> {
+    const stream = await navigator.mediaDevices.getUserMedia({
+      audio: {
+        ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
+        channelCount: 1,
+        echoCancellation: true,
+        noiseSuppression: true,
+        autoGainControl: true,
+      },
+    });
+    this.close();
+    await this.context.audioWorklet.addModule(workletUrl);
+    this.stream = stream;
+    this.source = this.context.createMediaStreamSource(stream);
+    this.node = new AudioWorkletNode(this.context, "parley-microphone", { numberOfOutputs: 0 });
+    this.node.port.onmessage = (event: MessageEvent<ArrayBuffer>) => this.onPacket(event.data);
+    this.source.connect(this.node);
+  }
+
+  close(): void {
+    this.source?.disconnect();
+    this.node?.port.close();
+    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    this.stream = this.source = this.node = undefined;
+  }
+}

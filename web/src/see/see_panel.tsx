@@ -1,0 +1,109 @@
+/** Where the time of each turn went, and what happened. */
+
+import { useMemo } from "react";
+import type { Call, CallSnapshot, Waterfall } from "../call/call";
+import { percentile } from "../call/waterfall";
+import { useTexts } from "../i18n";
+import { saveFile } from "./save_file";
+
+export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot: CallSnapshot }) {
+  const { t, language } = useTexts();
+  const { waterfalls, log } = snapshot;
+  const number = useMemo(() => new Intl.NumberFormat(language, { maximumFractionDigits: 0 }), [language]);
+  const totals = waterfalls.map((waterfall) => waterfall.totalMs);
+  const p50 = percentile(totals, 0.5);
+  const p95 = percentile(totals, 0.95);
+  return (
+    <details className="see">
+      <summary>{t("see")}</summary>
+      <div className="see-body">
+        <section aria-label={t("see_waterfall")}>
+          <h2>{t("see_waterfall")}</h2>
+          {p50 !== undefined && p95 !== undefined && (
+            <dl className="latency">
+              <dt>{t("see_latency")}</dt>
+              <dd>
+                <b>{number.format(p50)}</b> {t("ms")} {t("see_p50")}
+              </dd>
+              <dd>
+                <b>{number.format(p95)}</b> {t("ms")} {t("see_p95")}
+              </dd>
+              <dd>
+                <b>{number.format(totals.length)}</b> {t("see_turns")}
+              </dd>
+            </dl>
+          )}
+          {waterfalls.length === 0 && <p className="empty">{t("see_waterfall_empty")}</p>}
+          {waterfalls.slice(-8).map((waterfall) => (
+            <WaterfallBars key={waterfall.turnId} waterfall={waterfall} format={number} />
+          ))}
+        </section>
+        <section aria-label={t("see_log")}>
+          <h2>{t("see_log")}</h2>
+          <ol className="log">
+            {log.slice(-60).map((entry, index) => (
+              // biome-ignore lint: entries are only appended
+              <li key={index}>
+                <time dateTime={new Date(entry.at).toISOString()}>
+                  {new Date(entry.at).toLocaleTimeString(language)}
+                </time>{" "}
+                <b>{entry.kind}</b> {entry.text}
+              </li>
+            ))}
+          </ol>
+          <button
+            type="button"
+            disabled={!call}
+            onClick={() =>
+              saveFile(
+                "parley-call.json",
+                "application/json",
+                JSON.stringify({ kind: call?.kind, ...snapshot }, undefined, 2),
+              )
+            }
+          >
+            {t("see_export")}
+          </button>
+        </section>
+      </div>
+    </details>
+  );
+}
+
+function WaterfallBars({ waterfall, format }: { waterfall: Waterfall; format: Intl.NumberFormat }) {
+  const { t } = useTexts();
+  const start = Math.min(0, ...waterfall.stages.map((stage) => stage.startMs));
+  const span = Math.max(1, waterfall.totalMs, ...waterfall.stages.map((s) => s.endMs)) - start;
+  return (
+    <table className="waterfall">
+      <caption>
+        {t("see_turn")} · {format.format(waterfall.totalMs)} {t("ms")}
+        {waterfall.interrupted && ` · ${t("cut_here")}`}
+      </caption>
+      <thead className="hidden-text">
+        <tr>
+          <th scope="col">{t("stage")}</th>
+          <th scope="col">{t("ms")}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {waterfall.stages.map((stage, index) => (
+          // biome-ignore lint: stages never change places
+          <tr key={index}>
+            <th scope="row">{stage.name.replaceAll("_", " ")}</th>
+            <td>
+              <span
+                className="bar-part"
+                style={{
+                  marginInlineStart: `${((stage.startMs - start) / span) * 100}%`,
+                  inlineSize: `${Math.max(0.5, ((stage.endMs - stage.startMs) / span) * 100)}%`,
+                }}
+              />
+              <span className="bar-text">{format.format(stage.endMs - stage.startMs)}</span>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

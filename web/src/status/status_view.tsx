@@ -1,0 +1,114 @@
+/** What runs, what is configured, what is missing. */
+
+import { useEffect, useState } from "react";
+import { call, type Providers, type ProviderRow, type Status } from "../api";
+import { useTexts } from "../i18n";
+
+const REFRESH_MS = 3000;
+
+interface Loaded {
+  status: Status;
+  providers: Providers;
+  at: Date;
+}
+
+export function StatusView() {
+  const { t, language } = useTexts();
+  const [loaded, setLoaded] = useState<Loaded>();
+  const [down, setDown] = useState(false);
+  useEffect(() => {
+    let gone = false;
+    const load = async () => {
+      try {
+        const [status, providers] = await Promise.all([
+          call<Status>("/api/status"),
+          call<Providers>("/api/providers"),
+        ]);
+        if (gone) return;
+        setLoaded({ status: status.body, providers: providers.body, at: new Date() });
+        setDown(false);
+      } catch {
+        if (!gone) setDown(true);
+      }
+    };
+    void load();
+    const timer = setInterval(() => void load(), REFRESH_MS);
+    return () => {
+      gone = true;
+      clearInterval(timer);
+    };
+  }, []);
+  return (
+    <main className="status">
+      <h1>{t("status_heading")}</h1>
+      {down && (
+        <p className="problem" role="alert">
+          {t("status_unreachable")}
+        </p>
+      )}
+      {!loaded && !down && <p>{t("loading")}</p>}
+      {loaded && (
+        <>
+          <section>
+            <h2>{t("status_parts")}</h2>
+            <ul className="cards">
+              {Object.entries(loaded.status.parts ?? {}).map(([name, part]) => (
+                <li key={name} data-ready={part.ready}>
+                  <b>{name}</b>
+                  <span>{t(part.ready ? "status_ready" : "status_not_ready")}</span>
+                  {part.detail && <small>{part.detail}</small>}
+                </li>
+              ))}
+            </ul>
+          </section>
+          <Facts title={t("status_models")} facts={loaded.status.models} />
+          <section>
+            <h2>{t("status_providers")}</h2>
+            <ProviderTable title="LLM" rows={loaded.providers.llm} />
+            <ProviderTable title="TTS" rows={loaded.providers.tts} />
+          </section>
+          <Facts title="Versions" facts={loaded.status.versions} />
+          <p className="footnote">
+            {t("status_sessions")}: {loaded.status.sessions ?? 0} · {t("status_updated")}{" "}
+            {loaded.at.toLocaleTimeString(language)}
+          </p>
+        </>
+      )}
+    </main>
+  );
+}
+
+function Facts({ title, facts }: { title: string; facts: Record<string, string> | undefined }) {
+  if (!facts || Object.keys(facts).length === 0) return null;
+  return (
+    <section>
+      <h2>{title}</h2>
+      <dl className="facts">
+        {Object.entries(facts).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{String(value)}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function ProviderTable({ title, rows }: { title: string; rows: ProviderRow[] | undefined }) {
+  const { t } = useTexts();
+  return (
+    <table className="providers">
+      <caption>{title}</caption>
+      <tbody>
+        {(rows ?? []).map((row) => (
+          <tr key={row.name} data-ready={row.configured}>
+            <th scope="row">{row.label ?? row.name}</th>
+            <td>{t(row.configured ? "status_configured" : "status_not_configured")}</td>
+            <td>{[...(row.models ?? []), ...(row.voices ?? []).map((v) => v.name)].slice(0, 6).join(", ")}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,129 @@
+/** Microphone, speaker, volume, connection and flow; kept for the next visit. */
+
+import { useEffect, useState } from "react";
+import type { FlowRow } from "../api";
+import type { Call } from "../call/call";
+import { useTexts } from "../i18n";
+import { remember, remembered } from "../memory";
+
+export interface CallSettings {
+  way: "auto" | "livekit" | "socket";
+  /** A flow's id; empty for the worker's own choice. */
+  flow: string;
+  volume: number;
+}
+
+const WAYS = ["auto", "livekit", "socket"] as const;
+
+export function rememberedSettings(): CallSettings {
+  const volume = Number(remembered("volume") ?? 1);
+  return {
+    way: WAYS.find((way) => way === remembered("way")) ?? "auto",
+    flow: remembered("flow") ?? "",
+    volume: volume >= 0 && volume <= 1 ? volume : 1,
+  };
+}
+
+function useDevices(): MediaDeviceInfo[] {
+  const [devices, setDevices] = useState<MediaDeviceInfo[]>([]);
+  useEffect(() => {
+    const media = navigator.mediaDevices as MediaDevices | undefined;
+    if (!media) return undefined;
+    const read = () =>
+      void media
+        .enumerateDevices()
+        .then(setDevices)
+        .catch(() => setDevices([]));
+    read();
+    media.addEventListener("devicechange", read);
+    return () => media.removeEventListener("devicechange", read);
+  }, []);
+  return devices;
+}
+
+interface Props {
+  call: Call | undefined;
+  settings: CallSettings;
+  flows: readonly FlowRow[];
+  onChange(settings: CallSettings): void;
+}
+
+export function DevicesPanel({ call, settings, flows, onChange }: Props) {
+  const { t } = useTexts();
+  const devices = useDevices();
+  const change = (part: Partial<CallSettings>) => {
+    const next = { ...settings, ...part };
+    remember("way", next.way);
+    remember("flow", next.flow);
+    remember("volume", String(next.volume));
+    onChange(next);
+  };
+  const options = (kind: MediaDeviceKind) =>
+    devices
+      .filter((device) => device.kind === kind && device.deviceId && device.deviceId !== "default")
+      .map((device) => (
+        <option key={device.deviceId} value={device.deviceId}>
+          {device.label || device.deviceId.slice(0, 8)}
+        </option>
+      ));
+  return (
+    <details className="devices">
+      <summary>{t("settings")}</summary>
+      <div className="fields">
+        <label>
+          {t("microphone")}
+          <select onChange={(event) => void call?.setMicrophone(event.target.value)}>
+            <option value="default">{t("default_device")}</option>
+            {options("audioinput")}
+          </select>
+        </label>
+        <label>
+          {t("speaker")}
+          <select onChange={(event) => void call?.setSpeaker(event.target.value)}>
+            <option value="">{t("default_device")}</option>
+            {options("audiooutput")}
+          </select>
+        </label>
+        <label>
+          {t("volume")}
+          <input
+            type="range"
+            min="0"
+            max="1"
+            step="0.05"
+            value={settings.volume}
+            onChange={(event) => {
+              const volume = Number(event.target.value);
+              call?.setVolume(volume);
+              change({ volume });
+            }}
+          />
+        </label>
+        <label>
+          {t("way")}
+          <select
+            value={settings.way}
+            onChange={(event) => change({ way: event.target.value as CallSettings["way"] })}
+          >
+            {WAYS.map((way) => (
+              <option key={way} value={way}>
+                {t(`way_${way}`)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label>
+          {t("flow")}
+          <select value={settings.flow} onChange={(event) => change({ flow: event.target.value })}>
+            <option value="">{t("flow_default")}</option>
+            {flows.map((flow) => (
+              <option key={flow.id} value={flow.id}>
+                {flow.name}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+    </details>
+  );
+}

@@ -1,0 +1,96 @@
+/** The conversation: one button, the agent's state, the words of both sides. */
+
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import type { FlowRow, Status } from "../api";
+import { call as request } from "../api";
+import { type Call, NO_CALL } from "../call/call";
+import { useTexts } from "../i18n";
+import { SeePanel } from "../see/see_panel";
+import { Controls } from "./controls";
+import { type CallSettings, DevicesPanel, rememberedSettings } from "./devices_panel";
+import { Transcript } from "./transcript";
+import { Visualiser } from "./visualiser";
+
+const nothing = (): (() => void) => () => undefined;
+const noCall = () => NO_CALL;
+
+/** LiveKit where its server answers, else `/ws`; each way's code loads when it is used. */
+async function newCall(settings: CallSettings): Promise<Call> {
+  let way = settings.way;
+  if (way === "auto") {
+    const status = await request<Status>("/api/status").catch(() => undefined);
+    way = status?.body.livekit?.ready === false ? "socket" : "livekit";
+  }
+  if (way === "livekit") {
+    const { LiveKitCall } = await import("../call/livekit_call");
+    return new LiveKitCall(settings.flow || undefined);
+  }
+  const { SocketCall } = await import("../call/socket_call");
+  return new SocketCall();
+}
+
+export function TalkView() {
+  const { t } = useTexts();
+  const [call, setCall] = useState<Call>();
+  const [starting, setStarting] = useState(false);
+  const [settings, setSettings] = useState(rememberedSettings);
+  const [flows, setFlows] = useState<FlowRow[]>([]);
+  const snapshot = useSyncExternalStore(
+    call?.subscribe ?? nothing,
+    call?.getSnapshot ?? noCall,
+  );
+  const active = starting || (call !== undefined && snapshot.state !== "ended");
+
+  useEffect(() => {
+    request<{ flows?: FlowRow[] } | FlowRow[]>("/api/flows")
+      .then(({ body }) => setFlows(Array.isArray(body) ? body : (body.flows ?? [])))
+      .catch(() => undefined);
+  }, []);
+
+  const start = useCallback(async () => {
+    setStarting(true);
+    try {
+      const next = await newCall(settings);
+      next.setVolume(settings.volume);
+      setCall(next);
+      await next.start();
+    } finally {
+      setStarting(false);
+    }
+  }, [settings]);
+
+  const state = starting && !call ? "connecting" : snapshot.state;
+  return (
+    <main className="talk">
+      <section className="stage" aria-label={t("talk_heading")}>
+        {!call && (
+          <div className="welcome">
+            <h1>{t("talk_heading")}</h1>
+            <p>{t("talk_lead")}</p>
+          </div>
+        )}
+        <Visualiser call={call} state={state} />
+        <p className="agent-state" data-state={state} role="status">
+          {t(`state_${state}`)}
+        </p>
+        {snapshot.problem && (
+          <p className="problem" role="alert" data-code={snapshot.problem.code}>
+            {t(`problem_${snapshot.problem.code}`)}
+            {snapshot.problem.detail && <small>{snapshot.problem.detail}</small>}
+          </p>
+        )}
+        <Controls
+          call={active ? call : undefined}
+          snapshot={snapshot}
+          starting={starting}
+          again={call !== undefined}
+          onStart={() => void start()}
+          onEnd={() => void call?.end()}
+        />
+        <DevicesPanel call={call} settings={settings} flows={flows} onChange={setSettings} />
+      </section>
+      <Transcript lines={snapshot.lines} />
+      <SeePanel call={call} snapshot={snapshot} />
+    </main>
+  );
+}
