@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from starlette.exceptions import HTTPException
 
 FOLDER = Path(__file__).parent.parent / "page"
 
@@ -34,14 +34,11 @@ def _origins(livekit_url: str) -> str:
 
 
 def add_page(app: FastAPI, livekit_url: str | None) -> None:
-    """Serves the page at `/`; call after every other route."""
-    headers = {
-        "Content-Security-Policy": content_security_policy(livekit_url),
+    """Serves the page at `/` and its files under `/assets`."""
+    guards = {
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": "microphone=(self), speaker-selection=(self)",
-        "Cache-Control": "no-cache",
     }
 
     @app.get("/", include_in_schema=False)
@@ -51,10 +48,29 @@ def add_page(app: FastAPI, livekit_url: str | None) -> None:
             return HTMLResponse(_NOT_BUILT, 200)
         # 'self' covers our own WebSocket only in newer browsers: name it too.
         own = f"ws://{request.url.netloc} wss://{request.url.netloc}"
-        policy = headers["Content-Security-Policy"].replace(
+        policy = content_security_policy(livekit_url).replace(
             "connect-src 'self'", f"connect-src 'self' {own}", 1
         )
-        text = index.read_text(encoding="utf-8")
-        return HTMLResponse(text, headers={**headers, "Content-Security-Policy": policy})
+        headers = {
+            **guards,
+            "Content-Security-Policy": policy,
+            "Permissions-Policy": "microphone=(self), speaker-selection=(self)",
+            "Cache-Control": "no-cache",
+        }
+        return HTMLResponse(index.read_text(encoding="utf-8"), headers=headers)
 
-    app.mount("/", StaticFiles(directory=FOLDER, check_dir=False), name="page")
+    @app.get("/icon.svg", include_in_schema=False)
+    async def icon() -> Response:
+        return _file(FOLDER / "icon.svg", {**guards, "Cache-Control": "no-cache"})
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        # The build puts a hash of the content into each name.
+        kept = "public, max-age=31536000, immutable"
+        return _file(FOLDER / "assets" / name, {**guards, "Cache-Control": kept})
+
+
+def _file(path: Path, headers: dict[str, str]) -> Response:
+    if not path.is_file():
+        raise HTTPException(404, f"There is no {path.name}.")
+    return FileResponse(path, headers=headers)

@@ -381,4 +381,4 @@ async def test_a_client_that_reads_slowly_holds_up_nobody() -> None:
 
 async def test_unknown_hosts_do_not_matter() -> None:
     async with serve_backend() as backend, httpx.AsyncClient() as client:
-        assert (await client.get(f"{backend.url}/readyz")).json()["parts"] == {"database": "ok"}
+        assert (await client.get(f"{backend.url}/readyz")).json()["parts"]["database"] == "ok"
