@@ -129,7 +129,7 @@ def configuration(settings: StackSettings, key: str, secret: str) -> str:
             "stun_servers": [f"127.0.0.1:{settings.livekit_udp_port}"],
         },
         "keys": {key: secret},
-        "logging": {"level": "warn", "pion_level": "error"},
+        "logging": {"level": "error", "pion_level": "error"},
     }
     return yaml.safe_dump(document, sort_keys=False)
 
