@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_backend.engine.context import NodeContext
 from flow_backend.engine.edges import EdgeChooser
+from flow_backend.engine.history import fitting
 from flow_backend.engine.plan import Plan, PlannedEdge, PlannedNode
 from flow_backend.engine.speaker import Speaker
 from flow_backend.engine.state import Entry
@@ -130,7 +131,8 @@ class Runner:
 
     def prompt_history(self) -> list[Entry]:
         """Entries that are to be whole in prompts."""
-        return self.draft.history[self.draft.summary[1] :]
+        fresh = self.draft.history[self.draft.summary[1] :]
+        return fitting(fresh, self.parts.limits.history_tokens)
 
     async def provider(self, name: str | None) -> LLMProvider:
         """A language model by name; None: the flow's default.

@@ -10,6 +10,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from flow_backend.engine.history import due, summary_request
 from flow_backend.engine.plan import Plan
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.state import Entry, SessionState
@@ -61,6 +62,7 @@ class Session:
         self._current: Turn | None = None
         self._last_merged = state.history[-1].turn_id if state.history else None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._summary: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -199,6 +201,8 @@ class Session:
         """Cancels the running turn and waits until its task has let go of everything."""
         if self._current is not None:
             self._leave(self._current, "shutdown")
+        if self._summary is not None:
+            self._summary.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -290,6 +294,7 @@ class Session:
             return
         self._merge(turn)
         self._store_end(turn, turn.stream.frame(event))
+        self._summarise()
 
         def publish(stored: asyncio.Future[None]) -> None:
             failure = None if stored.cancelled() else stored.exception()
@@ -375,6 +380,34 @@ class Session:
                 state.variables[name] = turn.rewind.before[name]
             else:
                 state.variables.pop(name, None)
+
+    def _summarise(self) -> None:
+        """Begins a summary of old turns in the background, if one is due."""
+        state = self.state
+        end = due(state.history, state.summarised, self._parts.limits.history_tokens)
+        if end and self._summary is None and not state.ended:
+            self._summary = asyncio.create_task(self._write_summary(end), name="summary")
+            self._tasks.add(self._summary)
+            self._summary.add_done_callback(self._summarised)
+
+    async def _write_summary(self, end: int) -> None:
+        state = self.state
+        messages, params = summary_request(state.summary, state.history[state.summarised : end])
+        model = await self._parts.models.get(self.plan.flow.default.llm)
+        text = (await model.complete(messages, params)).text.strip()
+        if text:
+            state.summary, state.summarised = text, end
+            self.save()
+
+    def _summarised(self, task: asyncio.Task[None]) -> None:
+        """Without a summary prompts hold the newest turns alone; the next turn tries again."""
+        self._summary = None
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ParleyError):
+            log.info("session %s could not be summarised: %s", self.id, error.code)
+        elif error is not None:
+            log.error("summarising session %s failed", self.id, exc_info=error)
 
     def _settle_heard(self) -> None:
         """What nobody reported on counts as heard once the next turn begins."""

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from flow_backend.llm import openai
 from flow_backend.llm.scripted import Reply
+from flow_backend.llm.settings import LLMSettings
 from tests.integration.backend_server import Backend, kinds, serve_backend, text_of
 
 TALK: list[dict[str, Any]] = [
@@ -382,3 +384,102 @@ async def test_a_client_that_reads_slowly_holds_up_nobody() -> None:
 async def test_unknown_hosts_do_not_matter() -> None:
     async with serve_backend() as backend, httpx.AsyncClient() as client:
         assert (await client.get(f"{backend.url}/readyz")).json()["parts"]["database"] == "ok"
+
+
+async def test_old_turns_are_summarised_in_the_background_and_prompts_stay_short() -> None:
+    long = "word " * 30
+    script = [
+        Reply(say="They spoke of words.", times=None, purpose="summary"),
+        Reply(say=long, times=None),
+    ]
+    async with serve_backend(script, history_tokens=300) as backend:
+        await talk(backend)
+        for number in range(12):
+            await backend.turn("s", f"{number} {long}")
+            session = await backend.app.state.engine.session("f", "s")
+            if session._summary is not None:
+                await asyncio.wait((session._summary,))
+        spoken = [m for m, p in backend.provider.requests if p.purpose == "speak"]
+        assert "Earlier in this conversation: They spoke of words." in spoken[-1][0].content
+        assert max(sum(len(m.content) for m in messages) for messages in spoken) < 300 * 6
+        assert len((await backend.state("s"))["transcript"]) == 24
+
+
+async def test_cancelling_closes_the_connection_to_the_model_within_50_ms() -> None:
+    closed_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        chunk = '{"choices":[{"index":0,"delta":{"content":"word "}}]}'
+        writer.write(f"data: {chunk}\n\n".encode())
+        while await reader.read(65536):
+            pass
+        closed_at.set_result(asyncio.get_running_loop().time())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    provider = openai.make(LLMSettings(_env_file=None, openai_base_url=f"http://127.0.0.1:{port}"))
+    async with server, serve_backend(provider) as backend:
+        async with backend.open_turn("s", "hi", "t1", flow="default") as events:
+            async for event in events:
+                if event["type"] == "token":
+                    asked_at = asyncio.get_running_loop().time()
+                    await backend.call("s", "t1", "", flow="default")
+        assert event["type"] == "cancelled"
+        assert (await closed_at) - asked_at < 0.05
+    await provider.aclose()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"garbage\n\n",
+        b"data: {not json}\n\n",
+        b'data: {"choices":[{"index":0,"delta":{"content":"Half',
+        b"",
+        b'data: {"choices":[{"index":0,"delta":{"content":"Half"}}]}\n\n'
+        b'data: {"error":{"message":"x"}}\n\n',
+        b"\xff\xfe\x00",
+    ],
+)
+async def test_whatever_a_provider_sends_the_stream_ends_once(body: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    provider = openai.make(LLMSettings(_env_file=None, openai_base_url=f"http://127.0.0.1:{port}"))
+    async with server, serve_backend(provider) as backend:
+        events = await backend.turn("s", "hi", flow="default")
+        ends = [e["type"] for e in events if e["type"] in ("done", "error", "cancelled")]
+        assert len(ends) == 1
+        assert events[-1]["type"] == ends[0]
+        assert (await backend.turn("s", "hi", flow="default"))[-1]["type"] == ends[0]
+    await provider.aclose()
+
+
+async def test_a_silent_provider_counts_as_failed() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    provider = openai.make(
+        LLMSettings(
+            _env_file=None,
+            openai_base_url=f"http://127.0.0.1:{port}",
+            llm_first_token_timeout_s=0.2,
+        )
+    )
+    async with server, serve_backend(provider) as backend:
+        events = await backend.turn("s", "hi", flow="default")
+        assert (events[-1]["code"], events[-1]["retryable"]) == ("provider_timeout", True)
+    await provider.aclose()
