@@ -19,6 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(getattr(pytest.mark, kind))
         if kind in TIME_LIMITS_S and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIME_LIMITS_S[kind]))
+    # What fails fast goes first.
+    items.sort(key=lambda item: KINDS.index(item.path.relative_to(ROOT).parts[0]))
 
 
 @pytest.fixture(autouse=True)

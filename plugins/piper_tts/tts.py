@@ -31,6 +31,13 @@ class _Options:
     sentence_pause_s: float
     paragraph_pause_s: float
     min_sentence_length: int
+    min_first_length: int
+
+    def buffer(self) -> SentenceStreamBuffer:
+        """Cuts one stream's text into sentences."""
+        return SentenceStreamBuffer(
+            self.min_sentence_length, min_first_length=self.min_first_length
+        )
 
 
 class TTS(tts.TTS[str]):
@@ -48,6 +55,7 @@ class TTS(tts.TTS[str]):
         sentence_pause_s: Silence between sentences.
         paragraph_pause_s: Silence between paragraphs.
         min_sentence_length: Shorter sentences are spoken together with the next.
+        min_first_length: The same for a stream's first sentence, where waiting is heard.
 
     Raises:
         SpeechError: `voice_not_found` or `voice_invalid`.
@@ -64,6 +72,7 @@ class TTS(tts.TTS[str]):
         sentence_pause_s: float = 0.2,
         paragraph_pause_s: float = 0.5,
         min_sentence_length: int = 20,
+        min_first_length: int = 6,
     ) -> None:
         self._engine = engine or shared_engine()
         super().__init__(
@@ -72,7 +81,13 @@ class TTS(tts.TTS[str]):
             num_channels=1,
         )
         self._options = _Options(
-            voice, speaker, speed, sentence_pause_s, paragraph_pause_s, min_sentence_length
+            voice,
+            speaker,
+            speed,
+            sentence_pause_s,
+            paragraph_pause_s,
+            min_sentence_length,
+            min_first_length,
         )
         self._loading: asyncio.Future[object] | None = None
 
@@ -134,7 +149,7 @@ class SynthesizeStream(tts.SynthesizeStream):
         output_emitter.end_segment()
 
     async def _sentences(self, speaker: _Speaker) -> AsyncGenerator[str]:
-        buffer = SentenceStreamBuffer(self._piper._options.min_sentence_length)
+        buffer = self._piper._options.buffer()
         idle_s: float | None = None
         while True:
             try:
@@ -164,7 +179,7 @@ class ChunkedStream(tts.ChunkedStream):
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         _initialize(output_emitter, self._piper, stream=False)
-        buffer = SentenceStreamBuffer(self._piper._options.min_sentence_length)
+        buffer = self._piper._options.buffer()
         with _translated():
             speaker = await _Speaker.of(self._piper, output_emitter)
             speaker.written(self._input_text)
