@@ -37,6 +37,8 @@ class TTSProvider(ABC):
     """As people write it."""
     has_word_timings: ClassVar[bool] = False
     """Chunks carry exact `words`; otherwise what was heard can only be estimated."""
+    speaks_markup: ClassVar[bool] = False
+    """Makes what is spoken of markdown by itself; the others are given plain text."""
     native_rate_hz: int
     """Rate of the chunks."""
 

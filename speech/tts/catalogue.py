@@ -10,6 +10,7 @@ from protocol.errors import ProviderError
 from speech.engines import LocalEngines
 from speech.settings import SpeechSettings
 from speech.tts.base import TTSProvider
+from speech.tts.spoken import SpokenTTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def create(name: str, settings: SpeechSettings, engines: LocalEngines) -> TTSPro
             "provider_unknown",
             f"There is no voice provider {name[:40]!r}. There are: {', '.join(CATALOGUE)}.",
         )
-    return CATALOGUE[name].make(settings, engines)
+    made = CATALOGUE[name].make(settings, engines)
+    return made if made.speaks_markup else SpokenTTS(made)
 
 
 def is_configured(name: str, settings: SpeechSettings) -> bool:

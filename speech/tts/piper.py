@@ -27,6 +27,7 @@ class PiperTTS(TTSProvider):
     name: ClassVar[str] = "piper"
     label: ClassVar[str] = "Piper"
     has_word_timings: ClassVar[bool] = True
+    speaks_markup: ClassVar[bool] = True
     native_rate_hz = 24_000
 
     def __init__(self, engine: PiperEngine, voice: str | None = None) -> None:

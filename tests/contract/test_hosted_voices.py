@@ -18,6 +18,7 @@ from speech.chunk import SpeechChunk
 from speech.engines import LocalEngines
 from speech.settings import SpeechSettings
 from speech.tts import CATALOGUE, TTSProvider, create
+from speech.tts.elevenlabs import ElevenLabsTTS
 from tests.wire import Reply, Request, wire_server
 
 SECRET = "planted-secret-4711"
@@ -255,11 +256,13 @@ async def test_elevenlabs_over_http() -> None:
 
     async with wire_server(handle) as server:
         tts = provider("elevenlabs", server.url)
+        bare = ElevenLabsTTS(settings(server.url))
         whole = await tts.synthesize("Hello, world.", voice="some/voice", speed=1.1)
         assert np.array_equal(whole.samples, TONE)
-        streamed = [c async for c in tts.stream_http("Hello.", voice="some/voice", speed=1.1)]  # type: ignore[attr-defined]
+        streamed = [c async for c in bare.stream_http("Hello.", voice="some/voice", speed=1.1)]
         assert np.array_equal(samples(streamed), TONE)
         await tts.aclose()
+        await bare.aclose()
     assert [r.path.endswith("/stream") for r in server.requests] == [False, True]
 
 

@@ -1,0 +1,64 @@
+"""Voices that read their text as it stands get it without markup."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from typing_extensions import override
+
+from speech.chunk import SpeechChunk, WordTiming
+from speech.text import Spoken, to_spoken
+from speech.tts.base import TTSProvider, Voice
+
+_LANGUAGE = "und"
+"""A text's language is not known here: markup, emoji and addresses are cleaned, and numbers stay
+as they are, since these services read them out by themselves."""
+
+
+class SpokenTTS(TTSProvider):
+    """A provider that is given what is to be said; word timings refer to what was written."""
+
+    def __init__(self, inner: TTSProvider) -> None:
+        self._inner = inner
+        self.name = inner.name  # type: ignore[misc] # a wrapper speaks for what it wraps
+        self.label = inner.label  # type: ignore[misc]
+        self.has_word_timings = inner.has_word_timings  # type: ignore[misc]
+        self.native_rate_hz = inner.native_rate_hz
+
+    @property
+    @override
+    def version(self) -> str:
+        return self._inner.version
+
+    @override
+    async def stream(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        said = to_spoken(text, _LANGUAGE)
+        stream = self._inner.stream(said.spoken, voice=voice, speed=speed)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield replace(chunk, words=tuple(_written(word, said) for word in chunk.words))
+
+    @override
+    async def synthesize(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> SpeechChunk:
+        said = to_spoken(text, _LANGUAGE)
+        chunk = await self._inner.synthesize(said.spoken, voice=voice, speed=speed)
+        return replace(chunk, words=tuple(_written(word, said) for word in chunk.words))
+
+    @override
+    async def voices(self) -> list[Voice]:
+        return await self._inner.voices()
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _written(word: WordTiming, said: Spoken) -> WordTiming:
+    start, end = said.written_span(word.start_char, word.end_char)
+    return replace(word, text=said.written[start:end], start_char=start, end_char=end)
