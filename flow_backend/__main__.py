@@ -26,6 +26,8 @@ def main() -> int:
         log_level=settings.log_level.lower(),
         access_log=False,
         timeout_graceful_shutdown=5,
+        # Speech hardly shrinks, and compressing it costs time on every frame.
+        ws_per_message_deflate=False,
     )
     return 0
 

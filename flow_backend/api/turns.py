@@ -22,7 +22,7 @@ NewTurnId = Annotated[
 ]
 
 
-@router.get("/stream/{session_id}", response_class=EventStream)
+@router.get("/stream/{session_id}", response_class=EventStream, status_code=200)
 async def stream(
     flow_id: FlowId,
     session_id: Id,
@@ -38,7 +38,7 @@ async def stream(
     return _stream(request, turn)
 
 
-@router.post(SESSION + "/turns", response_class=EventStream)
+@router.post(SESSION + "/turns", response_class=EventStream, status_code=200)
 async def start_turn(
     flow_id: FlowId, session_id: Id, body: TurnRequest, request: Request, engine: EngineDep
 ) -> Response:
@@ -48,7 +48,7 @@ async def start_turn(
     return _stream(request, turn)
 
 
-@router.get(TURN + "/events", response_class=EventStream)
+@router.get(TURN + "/events", response_class=EventStream, status_code=200)
 async def resume(
     flow_id: FlowId,
     session_id: Id,

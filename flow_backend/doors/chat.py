@@ -72,7 +72,7 @@ EngineDep = Annotated[Engine, Depends(get_engine)]
 SettingsDep = Annotated[ChatSettings, Depends(get_chat_settings)]
 
 
-@router.post("/stream", response_class=EventsResponse)
+@router.post("/stream", response_class=EventsResponse, status_code=200)
 async def chat_stream(
     body: ChatRequest, engine: EngineDep, voices: VoicesDep, settings: SettingsDep
 ) -> Response:

@@ -35,7 +35,11 @@ class DoorStream(Response):
     """Sends what a generator yields; closes it within a moment when the client goes away."""
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], media_type: str, *, opening: bytes = b""
+        self,
+        frames: AsyncGenerator[bytes, None],
+        media_type: str,
+        *,
+        opening: bytes = b"",
     ) -> None:
         """`opening` goes before what is left of a generator that has been begun."""
         super().__init__(media_type=media_type, headers=_HEADERS)
@@ -80,8 +84,15 @@ class DoorStream(Response):
 class EventsResponse(DoorStream):
     """A `text/event-stream`."""
 
-    def __init__(self, frames: AsyncGenerator[bytes, None], *, opening: bytes = b"") -> None:
-        super().__init__(frames, "text/event-stream", opening=opening)
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        *,
+        opening: bytes = b"",
+    ) -> None:
+        super().__init__(frames, self.media_type, opening=opening)
 
 
 async def _left(receive: Receive) -> None:

@@ -82,7 +82,7 @@ async def stream_options() -> Response:
     )
 
 
-@router.post("/api/stream", response_class=EventsResponse)
+@router.post("/api/stream", response_class=EventsResponse, status_code=200)
 async def stream(body: StreamRequest, parts: PartsDep, voices: VoicesDep) -> Response:
     """Streams an answer's text, and its audio as each piece is ready."""
     if not body.prompt.strip():

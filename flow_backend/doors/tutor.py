@@ -142,7 +142,7 @@ def get_tutor(request: Request) -> Tutor:
 TutorDep = Annotated[Tutor, Depends(get_tutor)]
 
 
-@router.post("/chat/stream", response_class=EventsResponse)
+@router.post("/chat/stream", response_class=EventsResponse, status_code=200)
 async def tutor_stream(body: TutorRequest, tutor: TutorDep) -> Response:
     """Streams the tutor's answer; corrections of the student's sentence come with its end."""
     await tutor.model()

@@ -19,6 +19,8 @@ MAX_TEXT_BYTES = 256 * 1024
 MAX_AUDIO_BYTES = 256 * 1024
 SEND_TIMEOUT_S = 10.0
 """How long one message may wait for a client that does not read."""
+CLOSE_TIMEOUT_S = 5.0
+"""How long the close frame may wait for it."""
 
 
 class _Message(BaseModel):
@@ -193,10 +195,11 @@ def _invalid(error: ValidationError) -> FlowError:
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    """Says goodbye behind what the client has not read yet, if it reads that in time."""
     # A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
     short = reason.encode()[:120].decode(errors="ignore")
     try:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await socket.close(code, short)
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return

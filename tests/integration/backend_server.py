@@ -126,7 +126,12 @@ def kinds(events: Sequence[Event]) -> list[str]:
 async def serve_app(app: Any, *, port: int = 0) -> AsyncIterator[str]:
     """Serves an ASGI app, on a free port unless one is given; gives its URL."""
     config = uvicorn.Config(
-        app, port=port, log_level="error", access_log=False, timeout_graceful_shutdown=2, ws="none"
+        app,
+        port=port,
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        ws="websockets-sansio",
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]

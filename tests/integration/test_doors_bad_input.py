@@ -1,0 +1,342 @@
+"""What clients get wrong: a 4xx that names it, an `error` message, or a close code; never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from flow_backend.doors import voice_socket
+from flow_backend.llm.scripted import Reply
+from speech.chunk import SpeechChunk
+from tests.integration.backend_server import Backend, serve_backend
+from tests.integration.doors import TellingTTS, door_d, send, socket_url
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/api/stream": {"prompt": "x"},
+    "/api/chat": {"message": "x"},
+    "/api/chat/stream": {"message": "x"},
+    "/chat/stream": {
+        "conversation_id": "c",
+        "user_message": "x",
+        "language": "Spanish",
+        "difficulty_level": "A1",
+    },
+    "/api/tts": {"text": "x"},
+}
+TEXTS = {
+    "/api/stream": "prompt",
+    "/api/chat": "message",
+    "/api/chat/stream": "message",
+    "/chat/stream": "user_message",
+    "/api/tts": "text",
+}
+JSON = {"Content-Type": "application/json"}
+REPLIES = [Reply(say="Hi there.", times=None)]
+
+
+def quiet(backend: Backend) -> None:
+    backend.app.state.voices._made["piper"] = TellingTTS()
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_bodies_that_are_wrong_are_named(path: str) -> None:
+    async with serve_backend(REPLIES, max_request_bytes=200_000) as backend:
+        quiet(backend)
+        post = backend.client.post
+        unknown = await post(path, json={**BODIES[path], "mood": 1})
+        assert (unknown.status_code, unknown.json()["path"]) == (422, "mood")
+        wrong = await post(path, json={**BODIES[path], TEXTS[path]: [1]})
+        assert (wrong.status_code, wrong.json()["path"]) == (422, TEXTS[path])
+        giant = await post(path, json={**BODIES[path], TEXTS[path]: "x" * 100_001})
+        assert (giant.status_code, giant.json()["path"]) == (422, TEXTS[path])
+        for text in ("", "  \n"):
+            empty = await post(path, json={**BODIES[path], TEXTS[path]: text})
+            assert 400 <= empty.status_code < 500
+        for raw in (b"", b"{", b"[]", b'"x"', b"null", b'{"prompt": "\xff\xfe"}', b"[" * 50_000):
+            bad = await post(path, content=raw, headers=JSON)
+            assert 400 <= bad.status_code < 500, raw[:20]
+        lone = await post(
+            path, content=json.dumps({**BODIES[path], TEXTS[path]: "\ud800"}), headers=JSON
+        )
+        assert 400 <= lone.status_code < 500
+        large = await post(path, content=b" " * 300_000, headers=JSON)
+        assert large.status_code == 413
+
+
+async def test_what_there_is_none_of_is_named() -> None:
+    async with serve_backend(REPLIES) as backend:
+        for body, names in (
+            ({"prompt": "x", "ttsProvider": "nobody"}, "piper"),
+            ({"prompt": "x", "ttsProvider": "elevenlabs"}, "ELEVENLABS_API_KEY"),
+        ):
+            response = await backend.client.post("/api/stream", json=body)
+            assert response.status_code == 400
+            assert names in response.json()["error"]
+        missing = await backend.client.post("/api/stream", json={})
+        assert (missing.status_code, missing.json()) == (400, {"error": "Prompt is required"})
+
+
+async def answer_to(socket: ClientConnection, message: str | bytes) -> dict[str, Any]:
+    await socket.send(message)
+    answer: dict[str, Any] = json.loads(await socket.recv())
+    return answer
+
+
+async def test_wrong_messages_on_the_socket_are_answered_and_it_goes_on() -> None:
+    async with serve_backend(REPLIES) as backend:
+        quiet(backend)
+        async with connect(socket_url(backend), proxy=None) as socket:
+            for message, names in (
+                ("{", "message"),
+                ("[]", "message"),
+                ('{"type": "sing"}', "type"),
+                ('{"type": "user_message"}', "data"),
+                ('{"type": "user_message", "data": {"text": 5}}', "data.text"),
+                ('{"type": "user_message", "data": {"text": "a", "mood": 1}}', "data.mood"),
+                ('{"type": "user_message", "data": {"text": " "}}', "empty"),
+                ('{"type": "start_listening", "data": {"sample_rate": 1}}', "sample_rate"),
+                ('{"type": "model_settings", "data": {"temperature": 9}}', "temperature"),
+                ('{"type": "set_characters", "data": [{"id": "a"}]}', "name"),
+                (b"\0\0", "start_listening"),
+            ):
+                answer = await answer_to(socket, message)
+                assert answer["type"] == "error", message
+                assert names in answer["message"], answer
+            await send(socket, "start_listening")
+            assert "pairs" in (await answer_to(socket, b"\0\0\0"))["message"]
+            await send(socket, "stop_listening")
+            await send(socket, "stop_listening")
+            await send(socket, "interrupt")
+            answer = await answer_to(socket, b"\0\0")
+            while answer["type"].startswith("stt_"):
+                answer = json.loads(await socket.recv())
+            assert "start_listening" in answer["message"]
+            await send(socket, "user_message", {"text": "Hello"})
+            assert json.loads(await socket.recv())["type"] == "text_stream_start"
+
+
+@pytest.mark.parametrize("message", ["x" * 300_000, b"\0" * 300_000])
+async def test_a_frame_that_is_too_large_closes_with_1009(message: str | bytes) -> None:
+    async with serve_backend(REPLIES) as backend:
+        async with connect(socket_url(backend), proxy=None) as socket:
+            await socket.send(message)
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+        assert "256" in closed.value.rcvd.reason or "262144" in closed.value.rcvd.reason
+
+
+async def test_a_client_that_never_reads_is_closed_and_costs_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(voice_socket, "SEND_TIMEOUT_S", 0.3)
+
+    # Compression finds nothing in noise.
+    noise = np.random.default_rng(1).integers(-30_000, 30_000, 24_000, np.int16)
+
+    class Endless(TellingTTS):
+        def __init__(self) -> None:
+            self.made_bytes = 0
+            self.closed = asyncio.Event()
+
+        async def stream(self, text: str, **more: Any) -> AsyncGenerator[SpeechChunk, None]:
+            try:
+                while True:
+                    self.made_bytes += 48_000
+                    yield SpeechChunk(noise, 24_000, (), False)
+            finally:
+                self.closed.set()
+
+    async with serve_backend([Reply(say="One. Two.", times=None)]) as backend:
+        voice = backend.app.state.voices._made["piper"] = Endless()
+        async with connect(socket_url(backend), proxy=None, max_queue=1) as socket:
+            await send(socket, "user_message", {"text": "Go on"})
+            async with asyncio.timeout(10):
+                await voice.closed.wait()
+            # What the sockets of both sides hold.
+            assert voice.made_bytes < 40_000_000
+            while socket.close_code is None:
+                with contextlib.suppress(ConnectionClosed):
+                    await socket.recv()
+        assert socket.close_code == 1013
+        assert "read nothing" in (socket.close_reason or "")
+
+
+async def test_many_connections_are_taken_and_then_limited() -> None:
+    async with serve_backend(REPLIES, door_rate_limit="100/minute") as backend:
+
+        async def once() -> int:
+            try:
+                async with connect(socket_url(backend), proxy=None):
+                    return 101
+            except InvalidStatus as error:
+                waits_s.append(int(error.response.headers["Retry-After"]))
+                return error.response.status_code
+
+        waits_s: list[int] = []
+        found: list[int] = []
+        for _ in range(5):
+            found += await asyncio.gather(*(once() for _ in range(40)))
+        assert min(waits_s) >= 1
+        assert found.count(101) == 100
+        assert found.count(429) == 100
+        assert (await backend.client.get("/healthz")).status_code == 200
+
+
+messages = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=200),
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(
+                [
+                    "user_message",
+                    "start_listening",
+                    "stop_listening",
+                    "model_settings",
+                    "set_characters",
+                    "interrupt",
+                    "x",
+                ]
+            )
+        },
+        optional={
+            "data": st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+                lambda inner: (
+                    st.lists(inner, max_size=3)
+                    | st.dictionaries(
+                        st.sampled_from(["text", "id", "name", "sample_rate", "model", "voice"]),
+                        inner,
+                        max_size=3,
+                    )
+                ),
+                max_leaves=8,
+            )
+        },
+    ).map(json.dumps),
+)
+
+
+async def test_no_messages_break_the_socket() -> None:
+    async with serve_backend(REPLIES, door_rate_limit="") as backend:
+        quiet(backend)
+
+        async def play(script: list[str | bytes]) -> None:
+            async with connect(socket_url(backend), proxy=None) as socket:
+                for message in script:
+                    await socket.send(message)
+                await send(socket, "set_characters", [])
+                await send(socket, "user_message", {"text": "Still there?"})
+                while json.loads(_text(await socket.recv()))["type"] != "audio_complete":
+                    pass
+
+        scripts: list[list[str | bytes]] = []
+
+        @settings(
+            max_examples=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.lists(messages, max_size=5))
+        def collect(script: list[str | bytes]) -> None:
+            scripts.append(script)
+
+        collect()
+        for script in scripts:
+            async with asyncio.timeout(10):
+                await play(script)
+
+
+def _text(frame: str | bytes) -> str:
+    return frame if isinstance(frame, str) else '{"type": "binary"}'
+
+
+PATHS = (
+    "/api/stream",
+    "/api/chat",
+    "/api/chat/stream",
+    "/chat/stream",
+    "/conversations",
+    "/conversations/{conversation_id}",
+    "/conversations/{conversation_id}/vocabulary",
+    "/api/tts",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/api/token",
+    "/api/providers",
+)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("path", PATHS)
+async def test_nothing_that_the_description_allows_or_forbids_is_a_500(path: str) -> None:
+    import schemathesis
+    from schemathesis import GenerationMode
+
+    async with serve_backend(
+        REPLIES,
+        door_rate_limit="",
+        livekit_url="ws://127.0.0.1:1",
+        livekit_api_key="devkey",
+        livekit_api_secret="x" * 32,
+    ) as backend:
+        quiet(backend)
+        schema = schemathesis.openapi.from_dict(backend.app.openapi())
+        schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+        found = 0
+        requests: list[dict[str, Any]] = []
+        for method in schema[path]:
+            operation = schema[path][method]
+
+            @settings(
+                max_examples=25,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy())
+            def collect(case: Any) -> None:
+                requests.append(case.as_transport_kwargs(base_url=backend.url))
+
+            collect()
+        for request in requests:
+            request = {
+                k: v
+                for k, v in request.items()
+                if k in ("method", "url", "params", "headers", "json", "data", "content")
+            }
+            if "data" in request:
+                request["content"] = request.pop("data")
+            try:
+                response = await backend.client.request(**request)
+            except (
+                httpx.InvalidURL,
+                httpx.LocalProtocolError,
+                UnicodeError,
+                TypeError,
+                ValueError,
+            ):
+                continue
+            found += 1
+            assert response.status_code < 500, (request, response.text)
+        assert found
+
+
+async def test_after_all_this_the_socket_still_answers() -> None:
+    async with serve_backend(REPLIES) as backend:
+        quiet(backend)
+        assert (await door_d(backend, "Hello?")).ended
