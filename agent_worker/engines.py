@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from livekit.agents import stt, tts, vad
+
+from agent_worker.providers import Providers
 from agent_worker.settings import WorkerSettings
-from plugins import moonshine_stt, piper_tts
 from speech.moonshine import MoonshineEngine
 from speech.piper import PiperEngine
 
@@ -17,16 +20,20 @@ logger = logging.getLogger(__name__)
 
 
 class SpeechEngines:
-    """The local engines. Each call has plugins of its own around them.
+    """The local engines and the hosted providers. Each call has plugins of its own around them.
 
     Args:
-        settings: Which voice speaks.
+        settings: Who hears and who speaks.
+
+    Raises:
+        ParleyError: As `Providers`.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._moonshine = MoonshineEngine()
         self._piper = PiperEngine()
+        self._providers = Providers(settings, self._piper, self._moonshine)
 
     async def load(self) -> None:
         """Loads all models, so that the first caller need not wait: some seconds, once.
@@ -36,22 +43,27 @@ class SpeechEngines:
         """
         started = time.monotonic()
         logger.info("Loading the speech models")
-        await asyncio.gather(
-            asyncio.to_thread(self._moonshine.load),
-            asyncio.to_thread(self._piper.load, self._settings.piper_voice),
-        )
+        loading: list[Coroutine[Any, Any, object]] = []
+        if any(name == "moonshine" for name, _ in self._providers.hearing):
+            loading.append(asyncio.to_thread(self._moonshine.load))
+        for name, voice in self._providers.speaking:
+            if name == "piper":
+                voice = voice or self._settings.piper_voice
+                loading.append(asyncio.to_thread(self._piper.load, voice))
+        await asyncio.gather(*loading)
         logger.info("Speech models loaded in %.1f s", time.monotonic() - started)
 
-    def stt(self) -> moonshine_stt.STT:
+    def stt(self, vad: vad.VAD) -> stt.STT[Any]:
         """Hears for one call."""
-        return moonshine_stt.STT(engine=self._moonshine)
+        return self._providers.stt(vad)
 
-    def tts(self) -> piper_tts.TTS:
+    def tts(self) -> tts.TTS[Any]:
         """Speaks for one call."""
-        return piper_tts.TTS(engine=self._piper, voice=self._settings.piper_voice)
+        return self._providers.tts()
 
     async def aclose(self) -> None:
-        """Ends the engines' threads."""
+        """Ends the engines' threads and the providers' connections."""
+        await self._providers.aclose()
         await self._moonshine.aclose()
         await self._piper.aclose()
 

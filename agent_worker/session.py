@@ -30,9 +30,10 @@ def new_session(
     settings: WorkerSettings, engines: SpeechEngines, model: llm.LLM[Any]
 ) -> AgentSession[None]:
     """A session with the shared speech engines and this model."""
+    vad = inference.VAD(min_silence_duration=settings.vad_silence_s)
     return AgentSession(
-        stt=engines.stt(),
-        vad=inference.VAD(min_silence_duration=settings.vad_silence_s),
+        stt=engines.stt(vad),
+        vad=vad,
         llm=model,
         tts=engines.tts(),
         turn_handling=turn_handling(settings),

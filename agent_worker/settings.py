@@ -6,11 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from protocol.settings import EnvSettings, LogLevel
+from protocol.settings import LogLevel
+from speech.settings import SpeechSettings
 
 
-class WorkerSettings(EnvSettings):
-    """What the worker reads."""
+class WorkerSettings(SpeechSettings):
+    """What the worker reads; voices and transcribers are in the base class."""
 
     livekit_url: str = Field(
         default="ws://127.0.0.1:7880",
