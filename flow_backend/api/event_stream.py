@@ -24,9 +24,13 @@ class EventStream(Response):
     decision.
     """
 
-    def __init__(self, stream: TurnStream, *, after: int = 0, ping_s: float = 10.0) -> None:
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, stream: TurnStream, *, after: int = 0, ping_s: float = 10.0, status_code: int = 200
+    ) -> None:
         super().__init__(
-            media_type="text/event-stream",
+            status_code=status_code,
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
         self.raw_headers = [header for header in self.raw_headers if header[0] != b"content-length"]
@@ -41,7 +45,13 @@ class EventStream(Response):
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(lambda _: self._wake(True))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
             await self._send_frames(send, gone)
         finally:
             gone.cancel()
