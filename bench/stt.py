@@ -154,15 +154,16 @@ async def stream_text(engine: MoonshineEngine, samples: Samples) -> str:
 
 
 async def measure(
-    chosen: Sequence[Recording], live: int, threads: int, progress: Progress
+    chosen: Sequence[Recording], live: int, threads: int, words: bool, progress: Progress
 ) -> Result:
     """Runs everything; `live` utterances of the clean condition are spoken in real time."""
     result = Result(threads)
     shipped = ShippedModel(shipped_model_dir(), threads=threads)
-    task = progress.add_task("words", total=len(chosen))
+    counted = chosen if words else ()
+    task = progress.add_task("words", total=len(counted))
     async with MoonshineEngine(threads=threads) as engine:
         await asyncio.to_thread(engine.load)
-        for each in chosen:
+        for each in counted:
             reference = word_list(each.reference)
             plain = word_list(await asyncio.to_thread(shipped.transcribe, each.samples))
             heard = word_list(await stream_text(engine, each.samples))
@@ -230,12 +231,13 @@ def stt(
     sentences: Annotated[int, typer.Option(min=1, help="Sentences of each condition.")] = 22,
     live: Annotated[int, typer.Option(min=1, help="Utterances spoken in real time.")] = 20,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each model.")] = 2,
+    words: Annotated[bool, typer.Option(help="Count wrong words too, which takes longer.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Times the final transcript and counts wrong words, beside the model's files as shipped."""
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        result = asyncio.run(measure(recordings(sentences), live, threads, progress))
+        result = asyncio.run(measure(recordings(sentences), live, threads, words, progress))
     if as_json:
         found: dict[str, Any] = asdict(result)
         typer.echo(json.dumps(found))
