@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-import soxr
 from rich.console import Console
 from rich.text import Text
 
-from protocol.errors import SpeechError
 from protocol.settings import load_settings
+from speech.audio import read_wav, resample, to_int16
 from stack.caller import RATE_HZ, Caller, invite
 from stack.parts import backend_url
 from stack.settings import StackSettings
@@ -105,17 +103,7 @@ def read_speech(path: Path) -> npt.NDArray[np.int16]:
     """A recording as int16 [samples], mono, 48 kHz.
 
     Raises:
-        SpeechError: `audio_invalid`, naming the file.
+        SpeechError: `audio_invalid` or `audio_too_long`, naming the file.
     """
-    try:
-        frames, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise SpeechError(
-            "audio_invalid", f"{path} cannot be read as a recording ({error})."
-        ) from error
-    mono = frames.mean(axis=1)
-    if len(mono) == 0:
-        raise SpeechError("audio_invalid", f"{path} holds no audio.")
-    resampled = soxr.resample(mono, rate_hz, RATE_HZ) if rate_hz != RATE_HZ else mono
-    scaled: npt.NDArray[np.int16] = (np.clip(resampled, -1, 1) * 32767).astype(np.int16)
-    return scaled
+    wav = read_wav(path)
+    return to_int16(resample(wav.samples, wav.sample_rate_hz, RATE_HZ))

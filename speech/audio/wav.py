@@ -43,6 +43,8 @@ def read_wav(source: Path | bytes | BinaryIO, *, max_s: float = 3600.0) -> Wav:
     if isinstance(source, bytes):
         source = io.BytesIO(source)
     name = str(source) if isinstance(source, Path) else "The recording"
+    if isinstance(source, Path) and not source.is_file():
+        raise SpeechError("audio_invalid", f"There is no file {name}.")
     try:
         with soundfile.SoundFile(source) as file:
             rate_hz = int(file.samplerate)

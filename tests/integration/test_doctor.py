@@ -102,13 +102,13 @@ def test_say_and_listen_understand_each_other(fresh: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["listen", "absent.wav"], "absent.wav is not a sound file"),
+        (["listen", "absent.wav"], "no file absent.wav"),
         (["say", "...", "-o", "x.wav"], "nothing to say"),
         (["say", "Hello.", "-o", "absent/x.wav"], "cannot be written"),
         (["say", "Hello.", "-o", "x.wav", "--voice", "nobody"], "nobody"),
         (["chat", "Hello"], "cannot be reached"),
         (["call", "--text"], "Start the stack: parley up."),
-        (["call", "--wav", "absent.wav"], "cannot be read as a recording"),
+        (["call", "--wav", "absent.wav"], "no file absent.wav"),
         (["up", "--without", "sleep"], "there is no such part"),
         (["bench", "absent"], "There is no benchmark 'absent'"),
     ],
