@@ -1,4 +1,4 @@
-"""Door C: conversations with a tutor, kept in the database. Contract: docs/doors/tutor.md."""
+"""Door C: conversations with a tutor, kept in the database. Contract: docs/doors.md."""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ async def choose(settings: LLMSettings) -> Choice:
         "local",
         "no key is set and no Ollama runs: the small embedded model speaks",
         "For better answers set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or "
-        "OPENROUTER_API_KEY, point OPENAI_BASE_URL at a compatible server, or start Ollama.",
+        "OPENROUTER_API_KEY, point OPENAI_BASE_URL at a compatible server, start Ollama, or "
+        "fetch a better model: `parley models list` shows which fit this machine.",
     )
 
 

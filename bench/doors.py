@@ -1,0 +1,299 @@
+"""Time to first text and first audio of each door beside the engine alone; memory of `/ws`.
+
+The engine alone is a flow's own stream, read by the sentence buffer, whose first sentence goes to
+Piper in this process: the room path's share. Answers are scripted, a word every 10 ms, and nothing
+is cached, so that the difference is what a door costs. Memory is that of the backend's process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+from uuid import uuid4
+
+import httpx
+import psutil
+import typer
+from httpx_sse import ServerSentEvent, aconnect_sse
+from rich.console import Console
+from rich.table import Table
+from websockets.asyncio.client import connect
+
+from speech.engines import LocalEngines
+from speech.sentences import SentenceStreamBuffer
+from speech.settings import SpeechSettings
+from speech.tts import TTSProvider, create
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+BASELINE = "engine alone"
+MESSAGE = "Tell me about the tides."
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """From the request on."""
+
+    text_ms: float
+    audio_ms: float | None
+    """None for a door without audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What connections cost the backend."""
+
+    connections: int
+    mb_each: float
+    growth_mb: float
+    """From the first answer on every connection to the last."""
+
+
+@contextmanager
+def serving(cache_mb: int) -> Iterator[tuple[str, psutil.Process]]:
+    """A backend in a process of its own: its URL and the process."""
+    command = [sys.executable, "-m", "bench.doors_server", str(cache_mb)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            for _ in range(600):
+                try:
+                    httpx.get(f"{url}/healthz", trust_env=False)
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            yield url, psutil.Process(server.pid)
+        finally:
+            server.terminate()
+
+
+class Bench:
+    """One client of one backend."""
+
+    def __init__(self, http: httpx.AsyncClient, voice: TTSProvider) -> None:
+        self._http = http
+        self._voice = voice
+        self.doors: dict[str, Callable[[], Awaitable[First]]] = {
+            BASELINE: self.engine_alone,
+            "A  /api/stream": self.door_a,
+            "B  /api/chat/stream": self.door_b,
+            "C  /chat/stream + /api/tts": self.door_c,
+            "D  /ws": self.door_d,
+            "   /v1/chat/completions": self.completions,
+        }
+
+    async def _events(
+        self, method: str, path: str, **request: Any
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        async with aconnect_sse(self._http, method, path, **request) as source:
+            source.response.raise_for_status()
+            async for event in source.aiter_sse():
+                yield event
+
+    async def engine_alone(self) -> First:
+        """A flow's stream, the sentence buffer and Piper."""
+        begun = time.perf_counter()
+        text_ms = audio_ms = 0.0
+        buffer = SentenceStreamBuffer()
+        path = f"/api/flows/default/stream/{uuid4().hex}"
+        async with aclosing(self._events("GET", path, params={"input": MESSAGE})) as events:
+            async for event in events:
+                data = json.loads(event.data)
+                if data["type"] != "token":
+                    continue
+                text_ms = text_ms or since_ms(begun)
+                for sentence in buffer.push(data["content"]):
+                    if audio_ms:
+                        continue
+                    async with aclosing(self._voice.stream(sentence)) as chunks:
+                        await anext(chunks)
+                    audio_ms = since_ms(begun)
+        return First(text_ms, audio_ms)
+
+    async def door_a(self) -> First:
+        """Text and parallel audio."""
+        body = {"prompt": MESSAGE, "streamTTS": True}
+        begun = time.perf_counter()
+        text_ms = audio_ms = 0.0
+        async with aclosing(self._events("POST", "/api/stream", json=body)) as events:
+            async for event in events:
+                kind = json.loads(event.data)["type"]
+                if kind == "text":
+                    text_ms = text_ms or since_ms(begun)
+                elif kind == "audio":
+                    audio_ms = audio_ms or since_ms(begun)
+        return First(text_ms, audio_ms)
+
+    async def door_b(self) -> First:
+        """Named events; audio comes a sentence at a time."""
+        begun = time.perf_counter()
+        text_ms = audio_ms = 0.0
+        async with aclosing(
+            self._events("POST", "/api/chat/stream", json={"message": MESSAGE})
+        ) as events:
+            async for event in events:
+                if event.event == "text":
+                    text_ms = text_ms or since_ms(begun)
+                elif event.event == "audio":
+                    audio_ms = audio_ms or since_ms(begun)
+        return First(text_ms, audio_ms)
+
+    async def door_c(self) -> First:
+        """Audio is asked for when the text is whole: its time counts from that request."""
+        body = {
+            "conversation_id": uuid4().hex,
+            "user_message": MESSAGE,
+            "language": "English",
+            "difficulty_level": "B1",
+        }
+        begun = time.perf_counter()
+        text_ms, text = 0.0, ""
+        async with aclosing(self._events("POST", "/chat/stream", json=body)) as events:
+            async for event in events:
+                text_ms = text_ms or since_ms(begun)
+                text = json.loads(event.data).get("full_text", text)
+        begun = time.perf_counter()
+        async with self._http.stream("POST", "/api/tts", json={"text": text}) as response:
+            async for _ in response.aiter_raw():
+                break
+            return First(text_ms, since_ms(begun))
+
+    async def door_d(self) -> First:
+        """The WebSocket; connecting is not counted."""
+        async with connect(socket_url(str(self._http.base_url)), proxy=None) as socket:
+            text_ms = audio_ms = 0.0
+            begun = time.perf_counter()
+            await socket.send(json.dumps({"type": "user_message", "data": {"text": MESSAGE}}))
+            while True:
+                frame = await socket.recv()
+                if isinstance(frame, bytes):
+                    audio_ms = audio_ms or since_ms(begun)
+                    continue
+                kind = json.loads(frame)["type"]
+                if kind == "text_chunk":
+                    text_ms = text_ms or since_ms(begun)
+                elif kind == "audio_complete":
+                    return First(text_ms, audio_ms)
+
+    async def completions(self) -> First:
+        """Text alone."""
+        body = {
+            "model": "default",
+            "stream": True,
+            "messages": [{"role": "user", "content": MESSAGE}],
+        }
+        begun = time.perf_counter()
+        text_ms = 0.0
+        async with aclosing(self._events("POST", "/v1/chat/completions", json=body)) as events:
+            async for event in events:
+                if event.data != "[DONE]" and json.loads(event.data)["choices"][0]["delta"].get(
+                    "content"
+                ):
+                    text_ms = text_ms or since_ms(begun)
+        return First(text_ms, None)
+
+
+def since_ms(begun: float) -> float:
+    """Milliseconds since a moment of `perf_counter`."""
+    return (time.perf_counter() - begun) * 1000
+
+
+def socket_url(url: str) -> str:
+    """Where the WebSocket door is."""
+    return url.replace("http", "ws", 1).rstrip("/") + "/ws"
+
+
+async def times(url: str, rounds: int) -> dict[str, First]:
+    """Medians of each door; the doors take turns, after a round that does not count."""
+    engines = LocalEngines()
+    voice = create("piper", SpeechSettings(), engines)
+    found: dict[str, list[First]] = {}
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
+        doors = Bench(http, voice).doors
+        for number in range(rounds + 1):
+            for name, door in doors.items():
+                first = await door()
+                if number:
+                    found.setdefault(name, []).append(first)
+    await voice.aclose()
+    await engines.aclose()
+    return {
+        name: First(
+            statistics.median(first.text_ms for first in firsts),
+            None
+            if firsts[0].audio_ms is None
+            else statistics.median(first.audio_ms or 0.0 for first in firsts),
+        )
+        for name, firsts in found.items()
+    }
+
+
+async def memory(url: str, process: psutil.Process, connections: int, answers: int) -> Memory:
+    """Holds connections that have all been answered, with speech from the cache."""
+
+    async def answered(socket: Any) -> None:
+        await socket.send(json.dumps({"type": "user_message", "data": {"text": MESSAGE}}))
+        while True:
+            frame = await socket.recv()
+            if isinstance(frame, str) and json.loads(frame)["type"] == "audio_complete":
+                return
+
+    async with connect(socket_url(url), proxy=None) as socket:
+        # Twice: models load, and the cache has the speech.
+        await answered(socket)
+        await answered(socket)
+    before_bytes = process.memory_info().rss
+    sockets = [await connect(socket_url(url), proxy=None) for _ in range(connections)]
+    after_bytes = []
+    for _ in range(answers):
+        await asyncio.gather(*(answered(socket) for socket in sockets))
+        after_bytes.append(process.memory_info().rss)
+    for socket in sockets:
+        await socket.close()
+    return Memory(
+        connections,
+        (after_bytes[-1] - before_bytes) / connections / 1e6,
+        (after_bytes[-1] - after_bytes[0]) / 1e6,
+    )
+
+
+@app.command()
+def doors(
+    rounds: Annotated[int, typer.Option(min=1, help="Answers of each door.")] = 5,
+    connections: Annotated[int, typer.Option(min=1, help="Connections held at `/ws`.")] = 50,
+    answers: Annotated[int, typer.Option(min=1, help="Answers on each of them.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time each door beside the engine alone, and weigh connections of `/ws`."""
+    with serving(cache_mb=0) as (url, _):
+        firsts = asyncio.run(times(url, rounds))
+    with serving(cache_mb=64) as (url, process):
+        held = asyncio.run(memory(url, process, connections, answers))
+    if as_json:
+        rows = {name.strip(): asdict(first) for name, first in firsts.items()}
+        sys.stdout.write(json.dumps({"doors": rows, "memory": asdict(held)}, indent=1) + "\n")
+        return
+    table = Table("door", "first text ms", "first audio ms", "audio ÷ engine")
+    base = firsts[BASELINE].audio_ms or 1.0
+    for name, first in firsts.items():
+        audio = "" if first.audio_ms is None else f"{first.audio_ms:.0f}"
+        ratio = "" if first.audio_ms is None else f"{first.audio_ms / base:.2f}"
+        table.add_row(name, f"{first.text_ms:.1f}", audio, ratio)
+    Console().print(table)
+    Console().print(
+        f"/ws: {held.connections} connections, {held.mb_each:.2f} MB each, "
+        f"{held.growth_mb:+.1f} MB in all from the first to the last answer"
+    )
+
+
+if __name__ == "__main__":
+    app()
