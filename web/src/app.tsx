@@ -57,7 +57,7 @@ export function App() {
       <header className="bar">
         <a className="brand" href="#/talk">
           <img src="/icon.svg" alt="" width="28" height="28" />
-          {t("app_name")}
+          <span>{t("app_name")}</span>
         </a>
         <nav aria-label={t("nav_label")}>
           {VIEWS.map((view) => (
@@ -66,30 +66,45 @@ export function App() {
             </a>
           ))}
         </nav>
-        <div className="preferences">
-          <select
-            aria-label={t("language")}
-            value={language}
-            onChange={(event) => setLanguage(event.target.value as Language)}
-          >
-            {Object.entries(LANGUAGES).map(([code, name]) => (
-              <option key={code} value={code}>
-                {name}
-              </option>
-            ))}
-          </select>
-          <select
-            aria-label={t("theme")}
-            value={theme}
-            onChange={(event) => setTheme(event.target.value as Theme)}
-          >
-            {(["system", "light", "dark"] as const).map((name) => (
-              <option key={name} value={name}>
-                {t(`theme_${name}`)}
-              </option>
-            ))}
-          </select>
-        </div>
+        <details className="preferences">
+          <summary aria-label={t("preferences")} title={t("preferences")}>
+            <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
+              <path
+                d="M4 7h9m5 0h2M4 17h2m5 0h9"
+                stroke="currentColor"
+                strokeWidth="2"
+                strokeLinecap="round"
+              />
+              <circle cx="15.5" cy="7" r="2.5" fill="none" stroke="currentColor" strokeWidth="2" />
+              <circle cx="8.5" cy="17" r="2.5" fill="none" stroke="currentColor" strokeWidth="2" />
+            </svg>
+          </summary>
+          <div>
+            <label>
+              {t("language")}
+              <select
+                value={language}
+                onChange={(event) => setLanguage(event.target.value as Language)}
+              >
+                {Object.entries(LANGUAGES).map(([code, name]) => (
+                  <option key={code} value={code}>
+                    {name}
+                  </option>
+                ))}
+              </select>
+            </label>
+            <label>
+              {t("theme")}
+              <select value={theme} onChange={(event) => setTheme(event.target.value as Theme)}>
+                {(["system", "light", "dark"] as const).map((name) => (
+                  <option key={name} value={name}>
+                    {t(`theme_${name}`)}
+                  </option>
+                ))}
+              </select>
+            </label>
+          </div>
+        </details>
       </header>
       {/* The call goes on while another view is open. */}
       <div hidden={route.view !== "talk"}>

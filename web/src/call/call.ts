@@ -86,9 +86,6 @@ export abstract class Call {
   abstract setVolume(volume: number): void;
   abstract setMicrophone(deviceId: string): Promise<void>;
   abstract setSpeaker(deviceId: string): Promise<void>;
-  /** Levels of the agent's voice, 0 to 1, for drawing. */
-  abstract agentLevels(bands: number): number[];
-
   readonly subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

@@ -3,9 +3,7 @@
 import {
   ConnectionError,
   ConnectionErrorReason,
-  createAudioAnalyser,
   DisconnectReason,
-  type LocalAudioTrack,
   type Participant,
   type RemoteAudioTrack,
   type RemoteParticipant,
@@ -32,8 +30,8 @@ export class LiveKitCall extends Call {
     audioCaptureDefaults: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
   });
   private readonly elements = new Set<HTMLMediaElement>();
-  private analyser: ReturnType<typeof createAudioAnalyser> | undefined;
-  private agentTrack: RemoteAudioTrack | undefined;
+  /** The agent's voice, once it can be heard. */
+  agentTrack: RemoteAudioTrack | undefined;
   private agentTimer: ReturnType<typeof setTimeout> | undefined;
   private volume = 1;
   private ending = false;
@@ -124,14 +122,6 @@ export class LiveKitCall extends Call {
     await this.room.switchActiveDevice("audiooutput", deviceId);
   }
 
-  override agentLevels(bands: number): number[] {
-    const level = this.analyser ? Math.min(1, this.analyser.calculateVolume() * 1.6) : 0;
-    return Array.from({ length: bands }, (_, band) => {
-      const fromCentre = Math.abs(band - (bands - 1) / 2) / bands;
-      return level * (1 - fromCentre);
-    });
-  }
-
   private agent(): RemoteParticipant | undefined {
     return [...this.room.remoteParticipants.values()].find((participant) => participant.isAgent);
   }
@@ -178,9 +168,7 @@ export class LiveKitCall extends Call {
     document.body.append(element);
     audio.setVolume(this.volume);
     this.agentTrack = audio;
-    this.analyser = createAudioAnalyser(audio as unknown as LocalAudioTrack, {
-      smoothingTimeConstant: 0.5,
-    });
+    this.update({});
   };
 
   private readonly onTrackGone = (track: RemoteTrack): void => {
@@ -241,8 +229,7 @@ export class LiveKitCall extends Call {
   private cleanUp(): void {
     for (const element of this.elements) element.remove();
     this.elements.clear();
-    void this.analyser?.cleanup();
-    this.analyser = undefined;
+    this.agentTrack = undefined;
   }
 }
 

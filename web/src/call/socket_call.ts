@@ -192,7 +192,8 @@ export class SocketCall extends Call {
     await context.setSinkId?.(deviceId);
   }
 
-  override agentLevels(bands: number): number[] {
+  /** Levels of the agent's voice, 0 to 1, from low to high, for drawing. */
+  agentLevels(bands: number): number[] {
     const bins = new Uint8Array(this.analyser.frequencyBinCount);
     this.analyser.getByteFrequencyData(bins);
     const each = Math.floor((bins.length * 0.6) / bands);

@@ -1,22 +1,43 @@
-/** Bars that move with the agent's voice, in LiveKit's manner; still when motion is unwanted. */
+/** Bars that move with the agent's voice: LiveKit's own in a room, ours over the WebSocket. */
 
-import { useEffect, useRef } from "react";
+import { lazy, Suspense, useEffect, useRef } from "react";
 import type { AgentState, Call } from "../call/call";
+import type { LiveKitCall } from "../call/livekit_call";
+import type { SocketCall } from "../call/socket_call";
 
 const BARS = 7;
+const MIDDLE = (BARS - 1) / 2;
+const RoomVisualiser = lazy(() => import("./room_visualiser"));
 
-export function Visualiser({ call, state }: { call: Call | undefined; state: AgentState }) {
+interface Props {
+  call: Call | undefined;
+  state: AgentState;
+}
+
+export function Visualiser({ call, state }: Props) {
+  const track = call?.kind === "livekit" ? (call as LiveKitCall).agentTrack : undefined;
+  if (!track) return <Bars call={call} state={state} />;
+  return (
+    <Suspense fallback={<Bars call={undefined} state={state} />}>
+      <RoomVisualiser track={track} state={state} />
+    </Suspense>
+  );
+}
+
+function Bars({ call, state }: Props) {
   const bars = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const elements = [...(bars.current?.children ?? [])] as HTMLElement[];
-    if (!call || state !== "speaking") {
+    if (call?.kind !== "socket" || state !== "speaking") {
       for (const element of elements) element.style.removeProperty("--level");
       return undefined;
     }
     let frame = 0;
     const draw = () => {
-      call.agentLevels(BARS).forEach((level, band) => {
-        elements[band]?.style.setProperty("--level", level.toFixed(3));
+      // Low tones, which are the strong ones, in the middle.
+      const levels = (call as SocketCall).agentLevels(MIDDLE + 1);
+      elements.forEach((element, bar) => {
+        element.style.setProperty("--level", (levels[Math.abs(bar - MIDDLE)] ?? 0).toFixed(3));
       });
       frame = requestAnimationFrame(draw);
     };
