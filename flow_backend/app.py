@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -39,6 +40,9 @@ from flow_backend.store.passages import PassageStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
 from flow_backend.tutor.tutor import Tutor
+from protocol.errors import ProviderError
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: BackendSettings, *, models: Models | None = None) -> FastAPI:
@@ -122,7 +126,16 @@ async def _open_parts(
     app.state.voices = Voices.of(settings)
     stack.push_async_callback(app.state.voices.aclose)
     alone = database.dialect.name == "sqlite"
+    await _load_model(parts.models)
     app.state.engine = await stack.enter_async_context(Engine(parts, alone=alone))
     app.state.tutor = Tutor(ConversationStore(database), parts, settings)
     stack.push_async_callback(app.state.tutor.aclose)
     app.state.metrics = Metrics(app.state.engine, app.state.voices.cache)
+
+
+async def _load_model(models: Models) -> None:
+    """Loads the default provider's SDK now: a second or two that no caller should wait for."""
+    try:
+        await models.get()
+    except ProviderError as error:
+        log.warning("no language model answers yet: %s", error.message)
