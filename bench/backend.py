@@ -39,7 +39,7 @@ from flow_backend.settings import BackendSettings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_STAMP = re.compile(rb'"content": ?"(\d+) ')
+_STAMP = re.compile(rb'"type": ?"token"[^\n]*?"content": ?"(\d+) ')
 _LLM_REQUEST = re.compile(rb'"llm_request": ?([0-9.]+)')
 
 
@@ -259,7 +259,7 @@ def run(
             f"{f.delay_p99_ms:.2f} ms", f"{f.delay_max_ms:.1f} ms", start,
             f"{f.first_token_p50_ms:.2f} ms", f"{f.kb_per_stream:.0f}", f"{f.server_cpu:.2f}",
         )  # fmt: skip
-    Console().print(table)
+    Console(width=max(130, Console().width)).print(table)
 
 
 @app.command("serve", hidden=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KEPT_TURNS = 16
+_KEPT_TURNS = 4
 """Turns of a session whose streams stay in memory after they are over."""
 
 
