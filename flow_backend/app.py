@@ -56,6 +56,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(app.state.rate_limit.aclose)
             await _open_parts(app, settings, models, stack)
             yield
 

@@ -10,6 +10,7 @@ from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
 from starlette.requests import HTTPConnection
 
 from protocol.errors import AccessError
@@ -38,9 +39,21 @@ class RateLimit:
         self._items = parse_limits(limits)
         self._alone = MemoryStorage()
         self._storages: list[Storage] = [self._alone]
+        self._pool: ConnectionPool | None = None
         if redis_url is not None:
-            shared = RedisStorage(redis_url, wrap_exceptions=True, implementation="redispy")
+            self._pool = ConnectionPool.from_url(redis_url)
+            shared = RedisStorage(
+                redis_url,
+                wrap_exceptions=True,
+                implementation="redispy",
+                connection_pool=self._pool,  # type: ignore[arg-type] # goes on to redis-py as it is
+            )
             self._storages.insert(0, shared)
+
+    async def aclose(self) -> None:
+        """Closes the connections to Redis."""
+        if self._pool is not None:
+            await self._pool.disconnect()
 
     async def check(self, client: HTTPConnection) -> None:
         """Counts one call.

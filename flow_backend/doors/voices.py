@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from speech.engines import LocalEngines
 from speech.settings import SpeechSettings
-from speech.tts import TTSProvider, create
+from speech.tts import CATALOGUE, TTSProvider, create
 from speech.tts.cache import AudioCache, CachedTTS
 
 
@@ -29,16 +29,20 @@ class Voices:
         return cls(settings, LocalEngines(), cache, {})
 
     def get(self, name: str | None = None) -> TTSProvider:
-        """A provider by name, or the setting TTS's first.
+        """A provider by name, or the setting TTS's first that is not a plugin of the worker's.
 
         Raises:
             ProviderError: `provider_unknown` or `provider_not_configured`.
         """
-        name = name or self.settings.tts.split(",")[0].strip()
+        name = name or self._default()
         if name not in self._made:
             made = create(name, self.settings, self.engines)
             self._made[name] = CachedTTS(made, self.cache)
         return self._made[name]
+
+    def _default(self) -> str:
+        names = (part.partition("/")[0].strip() for part in self.settings.tts.split(","))
+        return next((name for name in names if name in CATALOGUE), "piper")
 
     async def aclose(self) -> None:
         """Closes providers, then engines."""
