@@ -146,7 +146,8 @@ TutorDep = Annotated[Tutor, Depends(get_tutor)]
 async def tutor_stream(body: TutorRequest, tutor: TutorDep) -> Response:
     """Streams the tutor's answer; corrections of the student's sentence come with its end."""
     await tutor.model()
-    await tutor.open(body.conversation_id, body.language, body.difficulty_level)
+    # No warming up: the answer itself does it.
+    await tutor.store.open(body.conversation_id, body.language, body.difficulty_level)
     conversation = await tutor.store.get(body.conversation_id)
     frames = _frames(tutor, conversation, body.user_message)
     # The first frame is there once the message is saved: what fails before is no stream yet.

@@ -66,11 +66,8 @@ class ConversationStore:
 
     async def open(
         self, conversation_id: str, language: str, difficulty_level: str, title: str = ""
-    ) -> bool:
-        """Makes a conversation unless there is one of this id; says whether it did.
-
-        One that is there takes the language and the level.
-        """
+    ) -> None:
+        """Makes a conversation, or gives the one of this id the language and the level."""
         now = time.time()
         values = {"language": language, "difficulty_level": difficulty_level}
         async with self._engine.begin() as connection:
@@ -85,12 +82,12 @@ class ConversationStore:
                     **values,
                 )
             )
-            if made.rowcount:
-                return True
-            await connection.execute(
-                update(conversations).where(conversations.c.id == conversation_id).values(values)
-            )
-            return False
+            if not made.rowcount:
+                await connection.execute(
+                    update(conversations)
+                    .where(conversations.c.id == conversation_id)
+                    .values(values)
+                )
 
     async def get(self, conversation_id: str) -> Conversation:
         """A conversation.

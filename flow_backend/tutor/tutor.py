@@ -69,12 +69,10 @@ class Tutor:
 
     async def open(
         self, conversation_id: str, language: str, difficulty_level: str, title: str = ""
-    ) -> bool:
-        """Opens a conversation and warms its model up; says whether it is new."""
-        made = await self.store.open(conversation_id, language, difficulty_level, title)
-        if made:
-            self._start(self._warm(conversation_id))
-        return made
+    ) -> None:
+        """Opens a conversation and warms its model up."""
+        await self.store.open(conversation_id, language, difficulty_level, title)
+        self._start(self._warm(conversation_id))
 
     async def _warm(self, conversation_id: str) -> None:
         """Has the model read the instructions, so that it is loaded and has them in its cache."""
