@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from livekit import rtc
@@ -19,6 +20,7 @@ from livekit.agents import (
     JobContext,
     ModelSettings,
     SpeechCreatedEvent,
+    UserStateChangedEvent,
     UserTranscriptionTimeoutEvent,
     llm,
     stt,
@@ -32,6 +34,7 @@ from agent_worker.flow_executor import FlowExecutor
 from agent_worker.phrases import phrase_for
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
+from agent_worker.waterfall import TOPIC, Waterfall
 from plugins import flow_llm
 from plugins.flow_llm.llm import last_user_message
 from protocol.errors import ParleyError
@@ -45,14 +48,26 @@ SESSION_ATTRIBUTES = ("parley.flow", "parley.session")
 
 SpeechDone = Callable[[str, SpeechHandle], None]
 """Called with the id of the user's message and the speech that answered it, or was to."""
+Transcribed = Callable[[stt.SpeechEvent], None]
+"""Called with each event of the transcription before the session sees it."""
 
 
 class FlowAgent(Agent):
     """Answers by the flow, and tells which speech belongs to which turn."""
 
-    def __init__(self, on_speech_done: SpeechDone) -> None:
+    def __init__(self, on_speech_done: SpeechDone, on_transcribed: Transcribed) -> None:
         super().__init__(instructions="")
         self._on_speech_done = on_speech_done
+        self._on_transcribed = on_transcribed
+
+    async def stt_node(
+        self, audio: AsyncIterable[rtc.AudioFrame], model_settings: ModelSettings
+    ) -> AsyncGenerator[stt.SpeechEvent, None]:
+        """Transcribes, and shows each event to the call."""
+        async with aclosing(Agent.default.stt_node(self, audio, model_settings)) as events:
+            async for event in events:
+                self._on_transcribed(event)
+                yield event
 
     def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
@@ -123,7 +138,9 @@ class Call:
         model = flow_llm.LLM(self._conversation, flow_id=flow_id)
         greeting, _ = await asyncio.gather(
             self._greeting(self._executor),
-            self._start_session(model, FlowAgent(self._on_speech_done), participant),
+            self._start_session(
+                model, FlowAgent(self._on_speech_done, self._on_transcribed), participant
+            ),
         )
         self._say(greeting, add_to_chat_ctx=True)
 
@@ -160,6 +177,7 @@ class Call:
         self._session = session = self._make_session(model)
         session.on("conversation_item_added", self._on_item)
         session.on("speech_created", self._on_speech_created)
+        session.on("user_state_changed", self._on_user_state)
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)
         session.on("close", self._on_close)
@@ -201,17 +219,36 @@ class Call:
             and isinstance(item, llm.ChatMessage)
             and item.role == "user"
         ):
+            self._conversation.waterfalls.committed(item.id, item.metrics)
             self._conversation.commit(item.id)
+
+    def _on_transcribed(self, event: stt.SpeechEvent) -> None:
+        assert self._conversation is not None
+        if not event.alternatives or not event.alternatives[0].text:
+            return
+        if event.type is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT:
+            self._conversation.waterfalls.preflight()
+        elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            self._conversation.waterfalls.final()
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        if self._conversation is not None and event.old_state == "speaking":
+            self._conversation.waterfalls.paused()
 
     def _on_speech_done(self, turn_id: str, speech: SpeechHandle) -> None:
         assert self._conversation is not None
         answers = [item for item in speech.chat_items if isinstance(item, llm.ChatMessage)]
         cut = speech.interrupted or speech.exception() is not None
-        self._conversation.heard(
-            turn_id,
-            "".join(answer.text_content or "" for answer in answers),
-            interrupted=cut or any(answer.interrupted for answer in answers),
+        interrupted = cut or any(answer.interrupted for answer in answers)
+        heard = "".join(answer.text_content or "" for answer in answers)
+        metrics = answers[0].metrics if answers else llm.MetricsReport()
+        waterfall = self._conversation.waterfalls.finished(
+            turn_id, metrics, interrupted=interrupted, heard_text=heard
         )
+        if waterfall is not None:
+            logger.info("%s", waterfall.log_line())
+            self._own(self._show(waterfall))
+        self._conversation.heard(turn_id, heard, interrupted=interrupted)
         if self._conversation.ended_by == turn_id:
             self._end_call()
 
@@ -252,9 +289,20 @@ class Call:
     def _end_call(self) -> None:
         if not self._hanging_up:
             self._hanging_up = True
-            task = asyncio.create_task(self._hang_up())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._own(self._hang_up())
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _show(self, waterfall: Waterfall) -> None:
+        """Sends it to the room, for those who look at the call."""
+        try:
+            await self._ctx.room.local_participant.publish_data(waterfall.as_json(), topic=TOPIC)
+        except (rtc.participant.PublishDataError, RuntimeError):
+            # The room is closing: nobody looks any more.
+            logger.debug("A waterfall could not be sent")
 
     async def _hang_up(self) -> None:
         """Lets what is being said end, then closes or leaves the room."""

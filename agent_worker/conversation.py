@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from agent_worker.flow_executor import FlowExecutor, FlowTurn
+from agent_worker.waterfall import Waterfalls
 from protocol.errors import ParleyError
 from protocol.events import Done, Event
 from protocol.turns import HeardReport
@@ -35,6 +36,8 @@ class Conversation:
         self.executor = executor
         self.ended_by: str | None = None
         """The turn that ended the session at the backend."""
+        self.waterfalls = Waterfalls()
+        """When what happened in the turns that are not over."""
         self._settle_s = settle_s
         self._turns: dict[str, _Turn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +87,7 @@ class Conversation:
         """The answer to a guess that was wrong: nothing of it remains."""
         turn = self._turns.get(turn_id)
         if turn is not None:
+            self.waterfalls.discarded(turn_id)
             self._settle(turn, turn.flow_turn.discard)
 
     async def aclose(self, timeout_s: float = 3.0) -> None:
@@ -160,9 +164,12 @@ class _Turn:
             ParleyError: As `FlowTurn.events`.
         """
         await self._conversation.when_settled(before=self)
+        waterfalls = self._conversation.waterfalls
+        waterfalls.requested(self.id)
         try:
             async with aclosing(self.flow_turn.events()) as events:
                 async for event in events:
+                    waterfalls.event(self.id, event)
                     if isinstance(event, Done) and event.ended:
                         self._conversation.ended_by = self.id
                     yield event

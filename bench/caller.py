@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,12 +40,14 @@ class Caller:
     Attributes:
         heard: The agent's voice so far, silence included.
         transcripts: Texts of finished transcript segments, as `(identity, text)`.
+        waterfalls: The worker's accounts of the turns that are over.
     """
 
     def __init__(self, room: rtc.Room) -> None:
         self.room = room
         self.heard: list[Heard] = []
         self.transcripts: list[tuple[str, str]] = []
+        self.waterfalls: list[dict[str, Any]] = []
         self.agent_left = asyncio.Event()
         self._source = rtc.AudioSource(MIC_RATE_HZ, 1, queue_size_ms=1000)
         self._speech: asyncio.Queue[tuple[Audio, asyncio.Future[float]]] = asyncio.Queue()
@@ -88,6 +92,7 @@ class Caller:
             )
         caller = cls(rtc.Room())
         caller.room.on("track_subscribed", caller._on_track)
+        caller.room.on("data_received", caller._on_data)
         caller.room.on("participant_disconnected", lambda _: caller.agent_left.set())
         caller.room.on("disconnected", lambda _: caller.agent_left.set())
         caller.room.register_text_stream_handler("lk.transcription", caller._on_text)
@@ -202,6 +207,10 @@ class Caller:
                 self._changed.set()
         finally:
             await stream.aclose()
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        if packet.topic == "parley.waterfall":
+            self.waterfalls.append(json.loads(packet.data))
 
     def _on_text(self, reader: rtc.TextStreamReader, identity: str) -> None:
         async def read() -> None:

@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from rich.table import Table
 
 from bench.caller import AUDIBLE, MIC_RATE_HZ, Audio, Caller
 from bench.local_stack import LocalStack
+from bench.waterfall import waterfall_table
 from speech.piper import PiperEngine
 
 QUESTIONS = (
@@ -50,6 +51,8 @@ class Result:
     """End of speech to first audible sample, a turn each."""
     unanswered: int
     """Turns without a sound within 30 s."""
+    waterfalls: list[dict[str, Any]] = field(default_factory=list)
+    """Where the time went, by the worker's account; the plain pipeline gives none."""
 
     @property
     def median_ms(self) -> float:
@@ -73,7 +76,11 @@ def voice(
     if as_json:
         sys.stdout.write(json.dumps(_as_json(results), indent=2) + "\n")
     else:
-        Console().print(_as_table(results))
+        console = Console()
+        console.print(_as_table(results))
+        for result in results:
+            if result.waterfalls:
+                console.print(waterfall_table(result.waterfalls))
 
 
 async def measure(turns: int, *, plain: bool) -> list[Result]:
@@ -122,7 +129,8 @@ async def _ask_all(
                 latencies_ms.append((first_s - ended_s) * 1000)
                 advance()
             await caller.until_silent(PAUSE_S)
-    return Result(name, latencies_ms, unanswered)
+        # The first one is of the turn that is not counted.
+        return Result(name, latencies_ms, unanswered, caller.waterfalls[1:])
 
 
 async def _recordings() -> list[Audio]:
@@ -172,6 +180,7 @@ def _as_json(results: list[Result]) -> dict[str, Any]:
                 "p95_ms": result.p95_ms if result.latencies_ms else None,
                 "latencies_ms": [round(ms, 1) for ms in result.latencies_ms],
                 "unanswered": result.unanswered,
+                "waterfalls": result.waterfalls,
             }
             for result in results
         ],

@@ -71,6 +71,12 @@ async def test_the_question_is_understood(
         await caller.until_connected()
         await answer_to(caller, question)
         transcript = await scripted.settled(caller, 2)
+        (waterfall,) = caller.waterfalls
+    spans = {stage["name"]: (stage["start_ms"], stage["end_ms"]) for stage in waterfall["stages"]}
+    names = ["vad", "preflight", "end_of_turn", "request", "first_token", "first_audio", "played"]
+    assert set(names) <= set(spans)
+    assert 0 < spans["vad"][1] < spans["end_of_turn"][1] <= spans["played"][1]
+    assert waterfall["total_ms"] == spans["played"][1] < 5000
     assert words(transcript[0].text) == words("What is the capital of France?")
     assert transcript[1].text == script.answer
     assert not transcript[1].interrupted
