@@ -42,14 +42,19 @@ class Pace:
     def first(self, total: int) -> int:
         """Frames of an utterance's first chunk, when nothing is playing yet."""
         slow_s = self._cost_s * MARGIN
-        frames = (MIN_FRAMES + CONTEXT_FRAMES) * slow_s / self._frame_s
+        # What plays must last for the chunk after it, which may be a crumb and its neighbour.
+        frames = (MIN_FRAMES + CRUMB_FRAMES + CONTEXT_FRAMES) * slow_s / self._frame_s
         if slow_s < self._frame_s:
             # A chunk of this size plays for as long as one of the same size takes to make.
             frames = max(frames, CONTEXT_FRAMES * slow_s / (self._frame_s - slow_s))
         else:
             # Slower than speech: what is still missing at the end must be ready at the start.
             frames = max(frames, total * (1 - self._frame_s / slow_s))
-        return _without_crumb(max(MIN_FRAMES, math.ceil(frames)), total)
+        first = _without_crumb(max(MIN_FRAMES, math.ceil(frames)), total)
+        last = total - first
+        if 0 < last <= CRUMB_FRAMES and (last + CONTEXT_FRAMES) * slow_s > first * self._frame_s:
+            return total
+        return first
 
     def following(self, remaining: int, ahead_s: float) -> int:
         """Frames of the next chunk.
