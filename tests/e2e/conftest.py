@@ -118,6 +118,7 @@ async def scripted(local_stack: LocalStack, script: ScriptedLLM) -> Rooms:
             "LLM_FIRST_TOKEN_TIMEOUT_S": "2",
             "LLM_RETRIES": "0",
             "FLOWS_DIR": str(FLOWS),
+            "AGENT_NAME": "scripted",
         }
     )
     worker = await local_stack.worker(backend.url, agent_name="scripted")

@@ -55,7 +55,7 @@ export function App() {
   return (
     <>
       <header className="bar">
-        <a className="brand" href="#/talk">
+        <a className="brand" href="#/talk" aria-label={t("app_name")}>
           <img src="/icon.svg" alt="" width="28" height="28" />
           <span>{t("app_name")}</span>
         </a>

@@ -57,6 +57,8 @@ export interface CallSnapshot {
   muted: boolean;
   waterfalls: readonly Waterfall[];
   log: readonly LogEntry[];
+  /** The flow's session behind the call, where the other side tells it. */
+  session: { flowId: string; sessionId: string } | undefined;
 }
 
 const KEPT_LOG_ENTRIES = 500;
@@ -69,6 +71,7 @@ export const NO_CALL: CallSnapshot = {
   muted: false,
   waterfalls: [],
   log: [],
+  session: undefined,
 };
 
 /** A call is a store that React subscribes to; `start` and `end` happen once each. */
@@ -83,6 +86,8 @@ export abstract class Call {
   abstract sendText(text: string): void;
   /** Stops the agent's voice. */
   abstract interrupt(): void;
+  /** Both sides' sound as it is now, for a recording; nothing where there is none yet. */
+  abstract streams(): MediaStream[];
   abstract setVolume(volume: number): void;
   abstract setMicrophone(deviceId: string): Promise<void>;
   abstract setSpeaker(deviceId: string): Promise<void>;

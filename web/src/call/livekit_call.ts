@@ -45,7 +45,7 @@ export class LiveKitCall extends Call {
       .on(RoomEvent.ParticipantConnected, this.onParticipant)
       .on(RoomEvent.ParticipantDisconnected, this.onParticipantGone)
       .on(RoomEvent.Reconnecting, () => this.update({ state: "reconnecting" }))
-      .on(RoomEvent.Reconnected, () => this.update({ state: this.agentState() }))
+      .on(RoomEvent.Reconnected, () => this.showAgent())
       .on(RoomEvent.MediaDevicesError, (error) => this.update({ problem: microphoneProblem(error) }))
       .on(RoomEvent.DataReceived, this.onData)
       .on(RoomEvent.Disconnected, this.onDisconnected);
@@ -71,7 +71,7 @@ export class LiveKitCall extends Call {
       }
       await this.room.startAudio();
       this.log("connected", this.room.name);
-      this.update({ state: this.agentState() });
+      this.showAgent();
       if (!this.agent()) this.agentTimer = setTimeout(() => this.onAgentMissing(), AGENT_WAIT_MS);
     } catch (error) {
       if (!this.ending) this.fail(connectProblem(error));
@@ -109,6 +109,13 @@ export class LiveKitCall extends Call {
       .catch((error: unknown) => this.log("error", String(error)));
   }
 
+  override streams(): MediaStream[] {
+    const own = this.room.localParticipant.getTrackPublication(Track.Source.Microphone)?.track;
+    return [own, this.agentTrack].flatMap((track) =>
+      track ? [new MediaStream([track.mediaStreamTrack])] : [],
+    );
+  }
+
   override setVolume(volume: number): void {
     this.volume = volume;
     this.agentTrack?.setVolume(volume);
@@ -132,8 +139,16 @@ export class LiveKitCall extends Call {
     return "connecting";
   }
 
+  private showAgent(): void {
+    const { "parley.flow": flowId, "parley.session": sessionId } = this.agent()?.attributes ?? {};
+    this.update({
+      state: this.agentState(),
+      ...(flowId && sessionId && { session: { flowId, sessionId } }),
+    });
+  }
+
   private readonly onAttributes = (_: Record<string, string>, participant: Participant): void => {
-    if (participant.isAgent) this.update({ state: this.agentState() });
+    if (participant.isAgent) this.showAgent();
   };
 
   private readonly onParticipant = (participant: RemoteParticipant): void => {

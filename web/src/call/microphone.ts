@@ -32,6 +32,11 @@ export class Microphone {
     this.source.connect(this.node);
   }
 
+  /** What is captured now. */
+  get opened(): MediaStream | undefined {
+    return this.stream;
+  }
+
   close(): void {
     this.source?.disconnect();
     this.node?.port.close();

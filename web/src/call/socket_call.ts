@@ -10,6 +10,7 @@ export class SocketCall extends Call {
   override readonly kind = "socket";
   private readonly context = new AudioContext({ latencyHint: "interactive" });
   private readonly player = new GaplessPlayer(this.context);
+  private recorded: MediaStreamAudioDestinationNode | undefined;
   private readonly analyser = this.context.createAnalyser();
   private readonly microphone = new Microphone(this.context, (pcm) => this.socket?.sendAudio(pcm));
   private socket: VoiceSocket | undefined;
@@ -173,6 +174,12 @@ export class SocketCall extends Call {
   override interrupt(): void {
     this.socket?.interrupt();
     this.player.stop();
+  }
+
+  override streams(): MediaStream[] {
+    this.recorded ??= this.context.createMediaStreamDestination();
+    this.analyser.connect(this.recorded);
+    return [this.recorded.stream, ...(this.microphone.opened ? [this.microphone.opened] : [])];
   }
 
   override setVolume(volume: number): void {

@@ -133,6 +133,7 @@ export const de: Texts = {
   node_type: "Art",
   edge: "Kante",
   unset: "nicht gesetzt",
+  more: "Mehr",
   add: "Hinzufügen",
   graph: "Graph des Ablaufs",
   tools: "Werkzeuge",

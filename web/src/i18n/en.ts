@@ -129,6 +129,7 @@ export const en = {
   node_type: "Type",
   edge: "Edge",
   unset: "not set",
+  more: "More",
   add: "Add",
   graph: "Graph of the flow",
   tools: "Tools",

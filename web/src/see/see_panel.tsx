@@ -1,20 +1,24 @@
 /** Where the time of each turn went, and what happened. */
 
-import { useMemo } from "react";
+import { lazy, Suspense, useMemo, useState } from "react";
 import type { Call, CallSnapshot, Waterfall } from "../call/call";
 import { percentile } from "../call/waterfall";
 import { useTexts } from "../i18n";
+import { RecordingPanel } from "./recording_panel";
 import { saveFile } from "./save_file";
+
+const FlowProgress = lazy(() => import("./flow_progress").then((m) => ({ default: m.FlowProgress })));
 
 export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot: CallSnapshot }) {
   const { t, language } = useTexts();
   const { waterfalls, log } = snapshot;
+  const [open, setOpen] = useState(false);
   const number = useMemo(() => new Intl.NumberFormat(language, { maximumFractionDigits: 0 }), [language]);
   const totals = waterfalls.map((waterfall) => waterfall.totalMs);
   const p50 = percentile(totals, 0.5);
   const p95 = percentile(totals, 0.95);
   return (
-    <details className="see">
+    <details className="see" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>{t("see")}</summary>
       <div className="see-body">
         <section aria-label={t("see_waterfall")}>
@@ -65,6 +69,12 @@ export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot:
             {t("see_export")}
           </button>
         </section>
+        <RecordingPanel call={call} snapshot={snapshot} />
+        {open && snapshot.session && (
+          <Suspense>
+            <FlowProgress session={snapshot.session} state={snapshot.state} />
+          </Suspense>
+        )}
       </div>
     </details>
   );

@@ -1,0 +1,203 @@
+"""The page in a real browser; what it must do is written in web/tests/scenarios.mjs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import pytest_asyncio
+import soundfile as sf
+import soxr
+
+from bench.caller import MIC_RATE_HZ, Audio
+from bench.local_stack import ROOT, LocalStack, free_port
+from flow_backend.doors.page import FOLDER
+from tests.e2e.conftest import Rooms, words
+from tests.scripted_llm import ScriptedLLM
+
+WEB = ROOT / "web"
+SCENARIO_WITHIN_S = 240.0
+HOSTILE = '<img src="x" onerror="window.broken = 1"><script>window.broken = 1</script>'
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("node", "chromium"))) or not (WEB / "node_modules").is_dir(),
+        reason="needs Node, Chromium and the page's packages: make dev web",
+    ),
+]
+
+Outside = Mapping[str, Callable[[], Awaitable[None]]]
+
+
+async def see(
+    scenario: str, url: str, wav: Path | None = None, outside: Outside | None = None
+) -> Any:
+    """Runs a scenario and gives what it found; it may ask for things done `outside`."""
+    arguments = ["tests/scenarios.mjs", scenario, url, *([str(wav)] if wav else [])]
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        *arguments,
+        cwd=WEB,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    errors = asyncio.create_task(process.stderr.read())
+    found = None
+    try:
+        async with asyncio.timeout(SCENARIO_WITHIN_S):
+            async for line in process.stdout:
+                if line.startswith(b"? "):
+                    await (outside or {})[line[2:].decode().strip()]()
+                    process.stdin.write(b"\n")
+                    await process.stdin.drain()
+                else:
+                    found = json.loads(line)
+            assert await process.wait() == 0, (await errors).decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await errors
+    return found
+
+
+def _microphone(path: Path, speech: Audio) -> Path:
+    """A file for Chromium's microphone: the speech at 48 kHz, with silence before and after."""
+    at_48_khz = soxr.resample(speech, MIC_RATE_HZ, 48_000)
+    silence = np.zeros(48_000, np.float32)
+    sf.write(path, np.concatenate([silence, silence, at_48_khz, silence]), 48_000, "PCM_16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def spoken(human: Audio, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _microphone(tmp_path_factory.mktemp("page") / "human.wav", human)
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _microphone(tmp_path_factory.mktemp("page") / "quiet.wav", np.zeros(160, np.float32))
+
+
+def _environment(script: ScriptedLLM) -> dict[str, str]:
+    return {
+        "LLM": "openai",
+        "OPENAI_BASE_URL": script.url,
+        "OPENAI_API_KEY": "none",
+        "LIVEKIT_URL": "",
+    }
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def page(script: ScriptedLLM, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A backend without LiveKit that serves the page."""
+    assert (FOLDER / "index.html").is_file(), "Build the page first: make web."
+    stack = LocalStack(tmp_path_factory.mktemp("page"))
+    try:
+        backend = await stack.backend(_environment(script))
+        yield backend.url
+    finally:
+        for process in stack.processes:
+            await process.stop()
+
+
+async def test_a_spoken_conversation_over_the_websocket(page: str, spoken: Path) -> None:
+    # `auto` finds no LiveKit server.
+    found = await see("talk_auto", page, spoken)
+    assert {"no", "matter", "again"} <= set(words(found["user"]))
+    assert found["peak"] > 0.03
+
+
+async def test_the_voice_stops_when_asked(page: str, script: ScriptedLLM, quiet: Path) -> None:
+    script.answer = " ".join(f"Number {n} is a fine number indeed." for n in range(1, 30))
+    found = await see("interrupt_socket", page, quiet)
+    assert found["silentAfterMs"] < 300
+    assert "29" not in found["text"]
+
+
+async def test_without_a_microphone_one_can_type(page: str) -> None:
+    assert "icrophone" in (await see("refused", page))["words"]
+
+
+async def test_markup_stays_text(page: str, script: ScriptedLLM, quiet: Path) -> None:
+    script.answer = HOSTILE
+    flow = {
+        "id": "hostile",
+        "name": HOSTILE,
+        "description": HOSTILE,
+        "nodes": [
+            {"id": "start", "type": "start", "data": {"greeting": HOSTILE, "label": HOSTILE}},
+            {"id": "end", "type": "end", "data": {"text": HOSTILE}},
+        ],
+        "edges": [{"id": "e", "source": "start", "target": "end", "data": {"label": HOSTILE}}],
+    }
+    await _publish(page, flow)
+    await see("hostile", page, quiet)
+
+
+async def test_the_editor_builds_saves_publishes_and_talks(page: str) -> None:
+    found = await see("editor", page)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        kept = (await client.get(f"{page}/api/flows/{found['id']}")).json()
+    assert kept["name"] == "Kept"
+    assert [node["type"] for node in kept["nodes"]] == ["start", "conversation", "end"]
+
+
+async def test_axe_finds_nothing_serious(page: str) -> None:
+    assert (await see("accessible", page))["found"] == []
+
+
+async def test_it_reconnects_when_the_backend_comes_back(
+    script: ScriptedLLM, quiet: Path, tmp_path: Path
+) -> None:
+    stack = LocalStack(tmp_path)
+    port = free_port()
+
+    async def stop() -> None:
+        await stack.processes[-1].kill()
+
+    async def start() -> None:
+        await stack.backend(_environment(script), port)
+
+    try:
+        await start()
+        outside = {"stop": stop, "start": start}
+        await see("restart", f"http://127.0.0.1:{port}", quiet, outside)
+    finally:
+        for process in stack.processes:
+            await process.stop()
+
+
+async def test_a_spoken_conversation_in_a_room(scripted: Rooms, spoken: Path) -> None:
+    # The page's way in is TokenSource.endpoint with POST /api/token.
+    found = await see("talk_livekit", scripted.backend.url, spoken)
+    assert {"no", "matter", "again"} <= set(words(found["user"]))
+    assert found["peak"] > 0.03
+    assert found["bars"] == 7
+
+
+async def test_the_voice_stops_in_a_room_when_asked(
+    scripted: Rooms, script: ScriptedLLM, quiet: Path
+) -> None:
+    script.answer = " ".join(f"Number {n} is a fine number indeed." for n in range(1, 30))
+    found = await see("interrupt_livekit", scripted.backend.url, quiet)
+    assert found["silentAfterMs"] < 1000
+
+
+async def _publish(url: str, flow: dict[str, Any]) -> None:
+    async with httpx.AsyncClient(trust_env=False, base_url=url) as client:
+        made = await client.post("/api/flows", json=flow)
+        assert made.status_code == 201, made.text
+        assert (await client.post(f"/api/flows/{flow['id']}/publish")).status_code == 200

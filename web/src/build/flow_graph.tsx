@@ -1,0 +1,180 @@
+/** A flow as a graph: to look at, or to change. */
+
+import "@xyflow/react/dist/style.css";
+import "./graph.css";
+import {
+  Background,
+  type Connection,
+  Controls,
+  type Edge,
+  type EdgeChange,
+  Handle,
+  MarkerType,
+  type Node,
+  type NodeChange,
+  type NodeProps,
+  Position,
+  ReactFlow,
+  type ReactFlowInstance,
+  useNodesState,
+} from "@xyflow/react";
+import { memo, useEffect, useMemo } from "react";
+import { useTexts } from "../i18n";
+import { type FlowDocument, NODE_WIDTH, type Problem, placed, summary } from "./document";
+
+export interface Selection {
+  kind: "node" | "edge";
+  id: string;
+}
+
+export interface Path {
+  /** Nodes in the order in which they were entered; the last one is active. */
+  nodes: readonly string[];
+  edges: readonly string[];
+}
+
+type Card = Node<
+  { type: string; title: string; text: string; problems: number; visited: boolean; active: boolean },
+  "card"
+>;
+
+const CardView = memo(function CardView({ data }: NodeProps<Card>) {
+  return (
+    <div
+      className="card"
+      data-type={data.type}
+      data-visited={data.visited || undefined}
+      data-active={data.active || undefined}
+      data-problems={data.problems || undefined}
+    >
+      {data.type !== "start" && <Handle type="target" position={Position.Top} />}
+      <span className="card-type">{data.type.replaceAll("_", " ")}</span>
+      {data.problems > 0 && <span className="card-problems">{data.problems}</span>}
+      <b>{data.title}</b>
+      {data.text && <span className="card-text">{data.text}</span>}
+      {data.type !== "end" && <Handle type="source" position={Position.Bottom} />}
+    </div>
+  );
+});
+
+const NODE_TYPES = { card: CardView };
+const NOTHING: Path = { nodes: [], edges: [] };
+const NO_PROBLEMS: ReadonlyMap<string, Problem[]> = new Map();
+const MANY_NODES = 100;
+
+interface Props {
+  document: FlowDocument;
+  path?: Path | undefined;
+  problems?: ReadonlyMap<string, Problem[]>;
+  selection?: Selection | undefined;
+  editing?: {
+    onSelect(selection: Selection | undefined): void;
+    onMove(places: ReadonlyMap<string, { x: number; y: number }>): void;
+    onConnect(source: string, target: string): void;
+    onDelete(ids: { nodes: string[]; edges: string[] }): void;
+    onReady(flow: ReactFlowInstance<Card>): void;
+  };
+}
+
+export type GraphInstance = ReactFlowInstance<Card>;
+
+function cards(
+  document: FlowDocument,
+  path: Path,
+  problems: ReadonlyMap<string, Problem[]>,
+  selection: Selection | undefined,
+): Card[] {
+  return placed(document).nodes.map((node) => ({
+    id: node.id,
+    type: "card",
+    position: node.position ?? { x: 0, y: 0 },
+    width: NODE_WIDTH,
+    selected: selection?.kind === "node" && selection.id === node.id,
+    data: {
+      type: node.type,
+      title: typeof node.data?.label === "string" && node.data.label ? node.data.label : node.id,
+      text: summary(node),
+      problems: problems.get(`nodes/${node.id}`)?.length ?? 0,
+      visited: path.nodes.includes(node.id),
+      active: path.nodes.at(-1) === node.id,
+    },
+  }));
+}
+
+function lines(document: FlowDocument, path: Path, problems: ReadonlyMap<string, Problem[]>, selection: Selection | undefined): Edge[] {
+  return (document.edges ?? []).map((edge) => {
+    const { label, condition, condition_type: kind } = edge.data ?? {};
+    const text = String(label || (kind !== "always" && condition) || "");
+    const taken = path.edges.includes(edge.id);
+    const wrong = problems.has(`edges/${edge.id}`);
+    return {
+      id: edge.id,
+      source: edge.source,
+      target: edge.target,
+      label: text.length > 42 ? `${text.slice(0, 40)}…` : text,
+      selected: selection?.kind === "edge" && selection.id === edge.id,
+      animated: taken,
+      className: wrong ? "wrong" : taken ? "taken" : "",
+      markerEnd: { type: MarkerType.ArrowClosed },
+    };
+  });
+}
+
+export function FlowGraph({ document, path = NOTHING, problems = NO_PROBLEMS, selection, editing }: Props) {
+  const { t } = useTexts();
+  const wanted = useMemo(() => cards(document, path, problems, selection), [document, path, problems, selection]);
+  const edges = useMemo(() => lines(document, path, problems, selection), [document, path, problems, selection]);
+  const [nodes, setNodes, onNodesChange] = useNodesState<Card>(wanted);
+  useEffect(() => {
+    setNodes((shown) => {
+      const before = new Map(shown.map((node) => [node.id, node]));
+      return wanted.map((node) => {
+        const measured = before.get(node.id)?.measured;
+        return measured ? { ...node, measured } : node;
+      });
+    });
+  }, [wanted, setNodes]);
+  /** These changes come from the pointer and the keyboard only. */
+  const follow = (kind: Selection["kind"], changes: readonly (NodeChange<Card> | EdgeChange)[]) => {
+    const chosen = changes.find((change) => change.type === "select" && change.selected);
+    if (chosen?.type === "select") editing?.onSelect({ kind, id: chosen.id });
+  };
+  const connect = ({ source, target }: Connection) => editing?.onConnect(source, target);
+  return (
+    <ReactFlow<Card>
+      className="graph"
+      aria-label={t("graph")}
+      nodes={nodes}
+      edges={edges}
+      nodeTypes={NODE_TYPES}
+      onNodesChange={(changes) => {
+        onNodesChange(changes);
+        follow("node", changes);
+      }}
+      onEdgesChange={(changes) => follow("edge", changes)}
+      nodesDraggable={editing !== undefined}
+      nodesConnectable={editing !== undefined}
+      elementsSelectable={editing !== undefined}
+      nodesFocusable={editing !== undefined}
+      edgesFocusable={editing !== undefined}
+      deleteKeyCode={editing ? ["Delete", "Backspace"] : null}
+      onConnect={connect}
+      onPaneClick={() => editing?.onSelect(undefined)}
+      onNodeDragStop={(_, __, moved) =>
+        editing?.onMove(new Map(moved.map((node) => [node.id, { x: Math.round(node.position.x), y: Math.round(node.position.y) }])))
+      }
+      onBeforeDelete={async ({ nodes: gone, edges: cut }) => {
+        editing?.onDelete({ nodes: gone.map(({ id }) => id), edges: cut.map(({ id }) => id) });
+        return false;
+      }}
+      onInit={(flow) => editing?.onReady(flow)}
+      onlyRenderVisibleElements={document.nodes.length > MANY_NODES}
+      fitView
+      fitViewOptions={{ maxZoom: 1, padding: 0.15 }}
+      minZoom={0.1}
+    >
+      <Background />
+      <Controls showInteractive={false} />
+    </ReactFlow>
+  );
+}

@@ -1,0 +1,124 @@
+/** A conversation in writing with the published flow; its path shows in the graph. */
+
+import { FlowClient, ParleyError } from "@parley/client";
+import { type FormEvent, useCallback, useEffect, useRef, useState } from "react";
+import { useTexts } from "../i18n";
+import { Variables } from "../see/variables";
+import type { Path } from "./flow_graph";
+
+interface Props {
+  flowId: string;
+  dirty: boolean;
+  onPath(path: Path | undefined): void;
+}
+
+interface Said {
+  who: "user" | "agent" | "error";
+  text: string;
+}
+
+export function TestChat({ flowId, dirty, onPath }: Props) {
+  const { t } = useTexts();
+  const [sessionId, setSessionId] = useState<string>();
+  const [said, setSaid] = useState<Said[]>([]);
+  const [variables, setVariables] = useState<Record<string, unknown>>({});
+  const [busy, setBusy] = useState(false);
+  const [ended, setEnded] = useState(false);
+  const [text, setText] = useState("");
+  const client = useRef(new FlowClient(flowId));
+  const running = useRef<AbortController>(undefined);
+  useEffect(() => () => running.current?.abort(), []);
+
+  const failed = useCallback((error: unknown) => {
+    const words = error instanceof ParleyError ? error.message : String(error);
+    setSaid((now) => [...now, { who: "error", text: words }]);
+  }, []);
+
+  const start = async () => {
+    running.current?.abort();
+    setSaid([]);
+    setVariables({});
+    setEnded(false);
+    onPath(undefined);
+    try {
+      const { session_id, greeting } = await client.current.openSession();
+      setSessionId(session_id);
+      if (greeting) setSaid([{ who: "agent", text: greeting }]);
+    } catch (error) {
+      failed(error);
+    }
+  };
+
+  const send = async (event: FormEvent) => {
+    event.preventDefault();
+    const input = text.trim();
+    if (!input || !sessionId) return;
+    setText("");
+    setBusy(true);
+    setSaid((now) => [...now, { who: "user", text: input }, { who: "agent", text: "" }]);
+    const path = { nodes: [] as string[], edges: [] as string[] };
+    const abort = new AbortController();
+    running.current = abort;
+    try {
+      for await (const turn of client.current.turn(sessionId, input, { signal: abort.signal })) {
+        if (turn.type === "token") {
+          setSaid((now) => [
+            ...now.slice(0, -1),
+            { who: "agent", text: (now.at(-1)?.text ?? "") + turn.content },
+          ]);
+        } else if (turn.type === "node_started") {
+          path.nodes.push(turn.node_id);
+          onPath({ nodes: [...path.nodes], edges: [...path.edges] });
+        } else if (turn.type === "node_finished" && turn.edge_id) {
+          path.edges.push(turn.edge_id);
+          onPath({ nodes: [...path.nodes], edges: [...path.edges] });
+        } else if (turn.type === "variables") {
+          setVariables((now) => ({ ...now, ...turn.changed }));
+        } else if (turn.type === "done") {
+          setEnded(turn.ended);
+        } else if (turn.type === "error") {
+          failed(new ParleyError(turn.code, turn.message));
+        }
+      }
+    } catch (error) {
+      failed(error);
+    } finally {
+      if (running.current === abort) setBusy(false);
+    }
+  };
+
+  return (
+    <div className="test-chat">
+      {dirty && <p className="hint">{t("test_needs_save")}</p>}
+      <button type="button" onClick={() => void start()}>
+        {t(sessionId ? "test_restart" : "test_start")}
+      </button>
+      <ol aria-live="polite" aria-label={t("test_chat")}>
+        {said
+          .filter((line) => line.text)
+          .map((line, index) => (
+            // biome-ignore lint: lines are only appended
+            <li key={index} data-who={line.who}>
+              {line.text}
+            </li>
+          ))}
+      </ol>
+      {ended && <p className="hint">{t("test_ended")}</p>}
+      {sessionId && !ended && (
+        <form onSubmit={(event) => void send(event)}>
+          <input
+            type="text"
+            value={text}
+            aria-label={t("type_here")}
+            placeholder={t("type_here")}
+            onChange={(event) => setText(event.target.value)}
+          />
+          <button type="submit" disabled={busy || !text.trim()}>
+            {t("send")}
+          </button>
+        </form>
+      )}
+      {Object.keys(variables).length > 0 && <Variables values={variables} />}
+    </div>
+  );
+}

@@ -1,0 +1,100 @@
+/** A page in Debian's Chromium, with a wav as microphone and an ear on what it plays. */
+
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+  "--allow-loopback-in-peer-connection",
+];
+const SAMPLE_MS = 20;
+
+/** Runs in the page before its own code: keeps the level of all sound, and what the policy blocked. */
+function listen(sampleMs) {
+  window.heard = [];
+  window.violations = [];
+  addEventListener("securitypolicyviolation", (event) =>
+    window.violations.push(`${event.violatedDirective} ${event.blockedURI}`),
+  );
+  const ears = [];
+  const earOn = (source) => {
+    const ear = source.context.createAnalyser();
+    ear.fftSize = 1024;
+    connect.call(source, ear);
+    ears.push(ear);
+  };
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (target, ...rest) {
+    if (target instanceof AudioDestinationNode) earOn(this);
+    return connect.call(this, target, ...rest);
+  };
+  const known = new WeakSet();
+  let context;
+  setInterval(() => {
+    for (const element of document.querySelectorAll("audio[data-parley]")) {
+      if (!element.srcObject || known.has(element.srcObject)) continue;
+      known.add(element.srcObject);
+      context ??= new AudioContext();
+      earOn(context.createMediaStreamSource(element.srcObject));
+    }
+    const samples = new Float32Array(1024);
+    let level = 0;
+    for (const ear of ears) {
+      ear.getFloatTimeDomainData(samples);
+      level = Math.max(level, Math.hypot(...samples) / Math.sqrt(samples.length));
+    }
+    window.heard.push({ at: performance.now(), level });
+  }, sampleMs);
+}
+
+export async function openPage(base, { wav, microphone = true, colorScheme = "light", width = 1280, height = 860, stored = {} } = {}) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      ...FLAGS,
+      ...(microphone ? ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"] : []),
+      ...(wav ? [`--use-file-for-fake-audio-capture=${wav}%noloop`] : []),
+    ],
+  });
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  const page = await context.newPage();
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message) => {
+    if (/Content Security Policy/.test(message.text())) errors.push(message.text());
+  });
+  await page.addInitScript(listen, SAMPLE_MS);
+  await page.goto(base);
+  await page.evaluate((values) => {
+    for (const [key, value] of Object.entries(values)) localStorage.setItem(`parley.${key}`, value);
+  }, stored);
+  await page.reload();
+  const close = async () => {
+    errors.push(...(await page.evaluate(() => window.violations)));
+    await browser.close();
+    if (errors.length > 0) throw new Error(`The page complained: ${errors.join("; ")}`);
+  };
+  return { page, close };
+}
+
+export const AUDIBLE = 0.01;
+
+export const untilAudible = (page, timeout = 60_000) =>
+  page.waitForFunction((audible) => window.heard.at(-1)?.level > audible, AUDIBLE, { timeout });
+
+/** Waits until nothing was to be heard for `ms`. */
+export const untilSilent = (page, ms, timeout = 60_000) =>
+  page.waitForFunction(
+    ([audible, quiet]) => {
+      const since = performance.now() - quiet;
+      return window.heard[0].at < since && window.heard.every(({ at, level }) => at < since || level < audible);
+    },
+    [AUDIBLE, ms],
+    { timeout },
+  );

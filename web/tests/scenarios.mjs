@@ -1,0 +1,252 @@
+/** What the page must do, each in a browser of its own; run by tests/e2e/test_page.py.
+ *
+ * `node tests/scenarios.mjs NAME BASE [WAV]` prints what it found as JSON. A scenario that needs
+ * something done outside prints `? WHAT` and waits for a line.
+ */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { openPage, untilAudible, untilSilent } from "./browser.mjs";
+
+const [name, base, wav] = process.argv.slice(2);
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const ask = async (what) => {
+  process.stdout.write(`? ${what}\n`);
+  await answers.next();
+};
+const check = (holds, words) => {
+  if (!holds) throw new Error(words);
+};
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const say = async (page, text) => {
+  await page.fill(".controls input", text);
+  await page.press(".controls input", "Enter");
+};
+const begin = (page) => page.click(".controls .primary");
+const state = (page, wanted, timeout = 60_000) =>
+  page.waitForSelector(`.agent-state[data-state="${wanted}"]`, { timeout });
+
+async function talk(way) {
+  const { page, close } = await openPage(base, { wav, stored: { way } });
+  await begin(page);
+  const user = page.locator('.transcript li[data-who="user"]:not([data-open]) p').first();
+  await user.waitFor({ timeout: 90_000 });
+  const agent = page.locator('.transcript li[data-who="agent"] p', { hasText: "scripted" }).first();
+  await agent.waitFor({ timeout: 60_000 });
+  await untilAudible(page);
+  await untilSilent(page, 1000);
+  const words = await page.locator('.transcript li[data-who="user"] p').allInnerTexts();
+  const peak = await page.evaluate(() => Math.max(...window.heard.map(({ level }) => level)));
+  const bars = await page.locator(".visualiser .lk-audio-bar").count();
+  await page.click(".controls .danger");
+  await state(page, "ended");
+  await close();
+  return { user: words.join(" "), peak, bars };
+}
+
+async function interrupt(way) {
+  const { page, close } = await openPage(base, { stored: { way }, wav });
+  await begin(page);
+  await state(page, "listening");
+  await say(page, "Count for me.");
+  await untilAudible(page);
+  await page.waitForTimeout(1500); // somebody listens before they interrupt
+  await page.getByRole("button", { name: "Stop the voice" }).click();
+  const pressed = await page.evaluate(() => performance.now());
+  await untilSilent(page, 800, 8000);
+  const lastSound = await page.evaluate(() => window.heard.findLast(({ level }) => level > 0.01).at);
+  const cut = page.locator('.transcript li[data-who="agent"] p', { has: page.locator(".cut") });
+  if (way === "socket") await cut.waitFor({ timeout: 10_000 });
+  const text = await page.locator('.transcript li[data-who="agent"] p').last().innerText();
+  await close();
+  return { silentAfterMs: lastSound - pressed, text };
+}
+
+async function restart() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+  await begin(page);
+  await state(page, "listening");
+  await ask("stop");
+  await state(page, "reconnecting");
+  await page.waitForSelector('.problem[data-code="server_down"]');
+  await ask("start");
+  await state(page, "listening");
+  await say(page, "Are you back?");
+  await page.locator('.transcript li[data-who="agent"] p', { hasText: "scripted" }).waitFor();
+  check((await page.locator(".problem").count()) === 0, "The problem still shows.");
+  await close();
+  return {};
+}
+
+async function refused() {
+  const { page, close } = await openPage(base, { microphone: false, stored: { way: "socket" } });
+  await begin(page);
+  await page.waitForSelector('.problem[data-code^="microphone_"]');
+  const words = await page.innerText(".problem");
+  await say(page, "I type instead.");
+  await page.locator('.transcript li[data-who="agent"] p', { hasText: "scripted" }).waitFor();
+  await close();
+  return { words };
+}
+
+async function hostile() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+  await begin(page);
+  await state(page, "listening");
+  await say(page, '<script>window.broken = 1</script><img src="x" onerror="window.broken = 1">');
+  await page.locator('.transcript li[data-who="agent"] p', { hasText: "<img" }).waitFor();
+  const inTranscript = await page.locator(".transcript img, .transcript script").count();
+  await page.goto(`${base}/#/flows/hostile`);
+  await page.waitForSelector(".card");
+  await page.click("#tab-test_chat");
+  await page.getByRole("button", { name: "Start a test" }).click();
+  await page.locator(".test-chat li", { hasText: "<img" }).waitFor();
+  const inEditor = await page.locator(".editor img, .editor script, .editor iframe").count();
+  const broken = await page.evaluate(() => window.broken);
+  check(inTranscript + inEditor === 0 && broken === undefined, "Markup got into the page.");
+  await close();
+  return {};
+}
+
+async function editor() {
+  const { page, close } = await openPage(`${base}/#/flows`);
+  const saved = () => page.locator(".save-state", { hasText: /^Saved$/ }).waitFor();
+  await page.getByRole("button", { name: "New flow" }).click();
+  await page.waitForSelector(".card");
+  const id = (await page.evaluate(() => location.hash)).split("/").at(-1);
+  await page.locator(".card", { hasText: "talk" }).click();
+  await page.locator(".palette").getByRole("button", { name: "end" }).click();
+  await page.locator(".panel h2", { hasText: "end" }).waitFor();
+  await page.getByLabel("text", { exact: false }).first().fill("{{ not closed");
+  await page.locator('.card[data-problems][data-type="end"]').waitFor();
+  await page.getByLabel("text", { exact: false }).first().fill("Goodbye then.");
+  await page.locator(".card[data-problems]").waitFor({ state: "detached" });
+  await page.locator(".card", { hasText: "conversation" }).click();
+  await page.getByRole("button", { name: "→ end" }).click();
+  await page.getByLabel("condition type").selectOption("expression");
+  await page.getByLabel("condition", { exact: true }).fill('input == "bye"');
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByRole("button", { name: "Redo" }).click();
+  check((await page.getByLabel("condition", { exact: true }).inputValue()) === 'input == "bye"', "Redo lost the text.");
+  await page.reload(); // nothing is saved yet, and nothing is lost
+  await page.waitForSelector('.card[data-type="end"]');
+  await page.getByRole("button", { name: "Publish" }).click();
+  await saved();
+  await page.click("#tab-versions");
+  await page.locator(".version", { hasText: "Version 1" }).waitFor();
+  await page.click("#tab-test_chat");
+  await page.getByRole("button", { name: "Start a test" }).click();
+  await page.fill(".test-chat input", "hello");
+  await page.press(".test-chat input", "Enter");
+  await page.locator(".test-chat li", { hasText: "scripted" }).waitFor();
+  await page.locator('.card[data-active][data-type="conversation"]').waitFor();
+  await page.fill(".test-chat input", "bye");
+  await page.press(".test-chat input", "Enter");
+  await page.locator(".test-chat li", { hasText: "Goodbye then." }).waitFor();
+  await page.locator('.card[data-active][data-type="end"]').waitFor();
+
+  // Somebody else saves in between: nothing goes under, and the choice is ours.
+  const url = `${base}/api/flows/${id}`;
+  const theirs = await (await fetch(url)).json();
+  await fetch(url, { method: "PUT", headers: { "if-match": "*" }, body: JSON.stringify({ ...theirs, name: "Theirs" }) });
+  await page.click("#tab-properties");
+  await page.locator(".react-flow__pane").click({ position: { x: 5, y: 5 } });
+  await page.getByLabel("name", { exact: true }).fill("Mine");
+  await page.getByRole("button", { name: "Save draft" }).click();
+  await page.getByRole("button", { name: "Save mine over theirs" }).click();
+  await saved();
+  check((await (await fetch(url)).json()).name === "Mine", "Ours was not saved.");
+
+  // The server is away: the change waits in the browser.
+  await page.route("**/api/flows/**", (route) => route.abort());
+  await page.getByLabel("name", { exact: true }).fill("Kept");
+  await page.getByRole("button", { name: "Save draft" }).click();
+  await page.getByText("Your changes are kept in this browser").waitFor();
+  await page.unroute("**/api/flows/**");
+  await page.reload();
+  await page.locator(".editor h1", { hasText: "Kept" }).waitFor();
+  await page.getByRole("button", { name: "Save draft" }).click();
+  await saved();
+
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Export YAML" }).click(),
+  ]);
+  await page.goto(`${base}/#/flows`);
+  await page.setInputFiles('input[type="file"]', await download.path());
+  await page.locator(".editor h1", { hasText: "Kept" }).waitFor();
+  await close();
+  return { id };
+}
+
+async function accessible() {
+  const found = [];
+  for (const [colorScheme, width] of [["light", 1280], ["dark", 390]]) {
+    for (const view of ["talk", "flows", "flows/default", "status"]) {
+      const { page, close } = await openPage(`${base}/#/${view}`, { colorScheme, width });
+      await page.waitForSelector(view === "flows/default" ? ".card" : "main h1 >> visible=true");
+      if (view === "talk") await page.evaluate(() => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+      await page.waitForTimeout(500); // colours fade in
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      for (const { id, impact, nodes } of violations)
+        if (impact === "serious" || impact === "critical")
+          found.push(`${view} ${colorScheme}: ${id} ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+      if (wide) found.push(`${view} ${width}: wider than the screen`);
+      await close();
+    }
+  }
+  return { found };
+}
+
+/** Frames a second while a graph of 300 nodes is dragged, and the time to the first view. */
+async function speed() {
+  const { page, close } = await openPage(`${base}/#/talk`);
+  const interactiveMs = await page.evaluate(() => performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd);
+  await page.goto(`${base}/#/flows/large`);
+  await page.waitForSelector(".card");
+  await page.waitForTimeout(1500); // the first layout
+  const frames = page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        let count = 0;
+        const start = performance.now();
+        const tick = (now) => {
+          count += 1;
+          if (now - start < 2000) requestAnimationFrame(tick);
+          else resolve((count * 1000) / (now - start));
+        };
+        requestAnimationFrame(tick);
+      }),
+  );
+  const box = await page.locator(".canvas").boundingBox();
+  await page.mouse.move(box.x + 300, box.y + 20);
+  await page.mouse.down();
+  for (let step = 0; step < 100; step += 1) {
+    await page.mouse.move(box.x + 300 + Math.sin(step / 8) * 150, box.y + 60 + Math.cos(step / 8) * 40);
+  }
+  await page.mouse.up();
+  const framesPerSecond = await frames;
+  await close();
+  return { framesPerSecond, interactiveMs };
+}
+
+const scenarios = {
+  talk_socket: () => talk("socket"),
+  talk_livekit: () => talk("livekit"),
+  talk_auto: () => talk("auto"),
+  interrupt_socket: () => interrupt("socket"),
+  interrupt_livekit: () => interrupt("livekit"),
+  restart,
+  refused,
+  hostile,
+  editor,
+  accessible,
+  speed,
+};
+const result = await scenarios[name]();
+process.stdout.write(`${JSON.stringify(result)}\n`);
+process.exit(0);
