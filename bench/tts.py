@@ -8,7 +8,9 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ from typing import Annotated, Any
 import platformdirs
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from protocol.errors import ConfigError
@@ -88,13 +90,11 @@ def tts(
     counts = [count for count in cores or [1, 2] if count <= len(available)]
     figures: list[Figure] = []
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Speaking", total=len(counts) * len(systems))
+        task = progress.add_task("Speaking", total=len(counts) * runs * len(TEXTS) * len(systems))
         for count in counts:
-            for name, (script, python) in systems.items():
-                progress.update(task, description=f"{name}, {count} core(s)")
-                lines = _run(python, script, find_voice(voice), runs, available[:count])
-                figures += _figures(name, count, lines)
-                progress.advance(task)
+            lines = _run(systems, find_voice(voice), runs, available[:count], progress, task)
+            for name in systems:
+                figures += _figures(name, count, lines[name])
     if as_json:
         sys.stdout.write(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
     else:
@@ -134,19 +134,77 @@ def _call(command: list[str]) -> None:
 
 
 def _run(
-    python: str, script: str, model: Path, runs: int, cores: list[int]
-) -> list[dict[str, Any]]:
-    job = {"texts": TEXTS, "runs": runs, "model": str(model.resolve()), "threads": len(cores)}
-    done = subprocess.run(
-        ["taskset", "-c", ",".join(map(str, cores)), python, str(SCRIPTS / script)],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ConfigError("start_failed", f"{script} failed: {done.stderr.strip()[-800:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    systems: dict[str, tuple[str, str]],
+    model: Path,
+    runs: int,
+    cores: list[int],
+    progress: Progress,
+    task: TaskID,
+) -> dict[str, list[dict[str, Any]]]:
+    """Asks the systems in turn, so that whatever else the machine does falls on all alike."""
+    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(_System(script, python, model, cores))
+            for name, (script, python) in systems.items()
+        }
+        for _ in range(runs):
+            for text in TEXTS:
+                for name, system in running.items():
+                    lines[name].append(system.ask(text))
+                    progress.advance(task)
+        for name, system in running.items():
+            lines[name].append(system.end())
+    return lines
+
+
+class _System:
+    """A system's script in a process of its own, on some of the cores."""
+
+    def __init__(self, script: str, python: str, model: Path, cores: list[int]) -> None:
+        self._script = script
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
+        self._process = subprocess.Popen(
+            ["taskset", "-c", ",".join(map(str, cores)), python, str(SCRIPTS / script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        self.ask({"model": str(model.resolve()), "threads": len(cores)})
+
+    def __enter__(self) -> _System:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
+        self._errors.close()
+
+    def ask(self, question: object) -> dict[str, Any]:
+        """Sends a line and waits for the answer."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+        return self._answer()
+
+    def end(self) -> dict[str, Any]:
+        """Lets it end, and gives its last words."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.stdin = None
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        self._errors.seek(0)
+        said = self._errors.read().strip()[-800:]
+        raise ConfigError("start_failed", f"{self._script} failed: {said}")
 
 
 def _figures(system: str, cores: int, lines: list[dict[str, Any]]) -> list[Figure]:

@@ -1,4 +1,7 @@
-"""Measures one system: reads a job from stdin, prints a JSON line for each run."""
+"""Measures one system: reads a job and then texts, a JSON line each, and answers each with one.
+
+At the end of its input it says how much memory the system has used.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +20,27 @@ Speak = Callable[[str], Iterator[bytes]]
 
 
 def measure(open_system: Callable[[dict[str, str]], tuple[Speak, list[int]]]) -> None:
-    """Runs the job.
+    """Speaks each text that is asked for.
 
     Args:
         open_system: Takes the job, gives the function that speaks and the ids of the processes
             that belong to the system besides this one.
     """
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.readline())
     speak, others = open_system(job)
     processes = ["self", *map(str, others)]
     for _ in speak("One, two."):
         pass
-    for text in job["texts"]:
-        for _ in range(job["runs"]):
-            began, worked_s = time.perf_counter(), _cpu_s(processes)
-            arrivals = []
-            for data in speak(text):
-                if data:
-                    arrivals.append((time.perf_counter() - began, len(data) // 2))
-            times = {"total_s": time.perf_counter() - began, "cpu_s": _cpu_s(processes) - worked_s}
-            _print({"chars": len(text), **times, "arrivals": arrivals})
+    _print({"ready": True})
+    for line in sys.stdin:
+        text = json.loads(line)
+        began, worked_s = time.perf_counter(), _cpu_s(processes)
+        arrivals = []
+        for data in speak(text):
+            if data:
+                arrivals.append((time.perf_counter() - began, len(data) // 2))
+        times = {"total_s": time.perf_counter() - began, "cpu_s": _cpu_s(processes) - worked_s}
+        _print({"chars": len(text), **times, "arrivals": arrivals})
     _print({"peak_mb": sum(map(_peak_mb, processes))})
 
 
