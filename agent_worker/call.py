@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
-from contextlib import aclosing
+import time
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import (
     Agent,
     AgentSession,
+    AgentStateChangedEvent,
     CloseEvent,
     ConversationItemAddedEvent,
     ErrorEvent,
     JobContext,
-    ModelSettings,
     SpeechCreatedEvent,
     UserStateChangedEvent,
     UserTranscriptionTimeoutEvent,
@@ -27,60 +28,34 @@ from livekit.agents import (
     tts,
 )
 from livekit.agents.voice import SpeechHandle
-from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
 
+from agent_worker.barge_in import Floor, Kind, judge
 from agent_worker.conversation import Conversation
+from agent_worker.flow_agent import FlowAgent
 from agent_worker.flow_executor import FlowExecutor
 from agent_worker.phrases import phrase_for
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
 from agent_worker.waterfall import TOPIC, Waterfall
 from plugins import flow_llm
-from plugins.flow_llm.llm import last_user_message
 from protocol.errors import ParleyError
 
 logger = logging.getLogger(__name__)
+
+INTERRUPT_METHOD = "parley.interrupt"
+"""Remote procedure by which the caller's client silences the agent, as a button does."""
+_TRANSCRIPTS = frozenset(
+    {
+        stt.SpeechEventType.INTERIM_TRANSCRIPT,
+        stt.SpeechEventType.PREFLIGHT_TRANSCRIPT,
+        stt.SpeechEventType.FINAL_TRANSCRIPT,
+    }
+)
 
 INTERRUPT = "parley.interrupt"
 """RPC with which the caller's page stops the agent's voice; no payload either way."""
 SESSION_ATTRIBUTES = ("parley.flow", "parley.session")
 """The agent's attributes that tell a page which session of which flow it talks to."""
-
-SpeechDone = Callable[[str, SpeechHandle], None]
-"""Called with the id of the user's message and the speech that answered it, or was to."""
-Transcribed = Callable[[stt.SpeechEvent], None]
-"""Called with each event of the transcription before the session sees it."""
-
-
-class FlowAgent(Agent):
-    """Answers by the flow, and tells which speech belongs to which turn."""
-
-    def __init__(self, on_speech_done: SpeechDone, on_transcribed: Transcribed) -> None:
-        super().__init__(instructions="")
-        self._on_speech_done = on_speech_done
-        self._on_transcribed = on_transcribed
-
-    async def stt_node(
-        self, audio: AsyncIterable[rtc.AudioFrame], model_settings: ModelSettings
-    ) -> AsyncGenerator[stt.SpeechEvent, None]:
-        """Transcribes, and shows each event to the call."""
-        async with aclosing(Agent.default.stt_node(self, audio, model_settings)) as events:
-            async for event in events:
-                self._on_transcribed(event)
-                yield event
-
-    def llm_node(
-        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
-    ) -> Any:
-        """Asks the flow; when the speech is over, or was taken back, the turn is settled."""
-        message = last_user_message(chat_ctx)
-        # LiveKit runs a reply's nodes in a context that knows its speech, and has no public
-        # name for it; nothing else ties a speech that nobody heard to its turn.
-        handle = _SpeechHandleContextVar.get(None)
-        if message is not None and handle is not None:
-            turn_id = message.id
-            handle.add_done_callback(lambda speech: self._on_speech_done(turn_id, speech))
-        return Agent.default.llm_node(self, chat_ctx, tools, model_settings)
 
 
 class Call:
@@ -102,6 +77,9 @@ class Call:
         self._executor: FlowExecutor | None = None
         self._conversation: Conversation | None = None
         self._apology: SpeechHandle | None = None
+        self._floor = Floor()
+        self._spoken_over: SpeechHandle | None = None
+        """The agent's speech during which the caller's latest speech began."""
         self._hanging_up = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -136,11 +114,13 @@ class Call:
         )
         self._conversation = Conversation(self._executor)
         model = flow_llm.LLM(self._conversation, flow_id=flow_id)
+        agent = FlowAgent(
+            on_speech_done=self._on_speech_done,
+            transcribed=self._transcribed,
+            on_text=self._floor.will_say,
+        )
         greeting, _ = await asyncio.gather(
-            self._greeting(self._executor),
-            self._start_session(
-                model, FlowAgent(self._on_speech_done, self._on_transcribed), participant
-            ),
+            self._greeting(self._executor), self._start_session(model, agent, participant)
         )
         self._say(greeting, add_to_chat_ctx=True)
 
@@ -178,6 +158,7 @@ class Call:
         session.on("conversation_item_added", self._on_item)
         session.on("speech_created", self._on_speech_created)
         session.on("user_state_changed", self._on_user_state)
+        session.on("agent_state_changed", self._on_agent_state)
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)
         session.on("close", self._on_close)
@@ -198,6 +179,19 @@ class Call:
             session_host=False,
             record=False,
         )
+        self._offer_interruption(session, participant.identity)
+
+    def _offer_interruption(self, session: AgentSession[None], identity: str) -> None:
+        def interrupt(call: rtc.RpcInvocationData) -> str:
+            if call.caller_identity != identity:
+                raise rtc.RpcError(403, "Only the caller may interrupt the agent.")
+            try:
+                session.interrupt()
+            except RuntimeError as error:
+                raise rtc.RpcError(409, "The agent may not be interrupted now.") from error
+            return ""
+
+        self._ctx.room.local_participant.register_rpc_method(INTERRUPT_METHOD, interrupt)
 
     def _say(self, text: str, *, add_to_chat_ctx: bool = False) -> SpeechHandle | None:
         if not text or self._session is None or self._hanging_up:
@@ -222,17 +216,52 @@ class Call:
             self._conversation.waterfalls.committed(item.id, item.metrics)
             self._conversation.commit(item.id)
 
-    def _on_transcribed(self, event: stt.SpeechEvent) -> None:
+    def _transcribed(self, event: stt.SpeechEvent) -> stt.SpeechEvent | None:
+        """Takes words away from the session that were said over the agent, but not to it."""
         assert self._conversation is not None
-        if not event.alternatives or not event.alternatives[0].text:
-            return
-        if event.type is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT:
-            self._conversation.waterfalls.preflight()
-        elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+        if (
+            event.type not in _TRANSCRIPTS
+            or not event.alternatives
+            or not event.alternatives[0].text
+        ):
+            return event
+        final = event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
+        if (kind := self._judged(event.alternatives[0])) is not Kind.INTERRUPTION:
+            if not final:
+                return None
+            logger.info("Somebody spoke over the agent: %s", kind.value)
+            # A final transcript is waited for; without words it ends nothing.
+            return replace(event, alternatives=[replace(event.alternatives[0], text="")])
+        if final:
             self._conversation.waterfalls.final()
+        elif event.type is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT:
+            self._conversation.waterfalls.preflight()
+        return event
+
+    def _judged(self, heard: stt.SpeechData) -> Kind:
+        speech = self._spoken_over
+        if speech is None or speech.done() or speech.interrupted:
+            return Kind.INTERRUPTION
+        return judge(
+            heard.text,
+            duration_s=max(0.0, heard.end_time - heard.start_time),
+            confidence=heard.confidence,
+            agent_text=self._floor.said(speech.id, time.time()),
+        )
+
+    def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
+        assert self._session is not None
+        if event.new_state == "speaking" and (speech := self._session.current_speech) is not None:
+            self._floor.began(speech.id, time.time())
 
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
-        if self._conversation is not None and event.old_state == "speaking":
+        assert self._session is not None
+        if event.new_state == "speaking":
+            speech = self._session.current_speech
+            begun = speech is not None and self._floor.has_begun(speech.id)
+            self._spoken_over = speech if begun else None
+        elif event.old_state == "speaking" and self._conversation is not None:
+            # The event's own time is set back to the end of the speech.
             self._conversation.waterfalls.paused()
 
     def _on_speech_done(self, turn_id: str, speech: SpeechHandle) -> None:
@@ -280,7 +309,7 @@ class Call:
             logger.warning("Speech could not be synthesised: %s", type(error.error).__name__)
 
     def _on_unintelligible(self, event: UserTranscriptionTimeoutEvent) -> None:
-        if event.speech_duration >= self._settings.repeat_after_s:
+        if self._spoken_over is None and event.speech_duration >= self._settings.repeat_after_s:
             self._apologise(self._settings.phrase_repeat)
 
     def _on_close(self, event: CloseEvent) -> None:

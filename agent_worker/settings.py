@@ -100,7 +100,7 @@ class WorkerSettings(SpeechSettings):
         default=0.4, ge=0, le=5, description="Speech that stops the agent, at least so long."
     )
     resume_after_s: float = Field(
-        default=1.5,
+        default=0.8,
         ge=0,
         le=10,
         description="A stopped answer goes on after so much silence without words; 0: never.",

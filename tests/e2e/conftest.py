@@ -141,10 +141,13 @@ async def ears() -> AsyncIterator[MoonshineEngine]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def question() -> Audio:
     """A question in Piper's voice, with nothing but speech in it."""
-    async with PiperEngine() as engine:
-        chunk = await engine.synthesize("What is the capital of France?")
-    samples = chunk.samples.astype(np.float32) / np.float32(32768)
-    return _speech_only(soxr.resample(samples, chunk.sample_rate_hz, MIC_RATE_HZ))
+    return await _spoken("What is the capital of France?")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def backchannel() -> Audio:
+    """What a listener says, in Piper's voice."""
+    return await _spoken("Yeah, okay.")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -153,6 +156,13 @@ async def human() -> Audio:
     wheel = distribution("moonshine-cpp")
     path = Path(str(wheel.locate_file("moonshine_cpp/test-data/beckett.wav")))
     return _speech_only(read_recording(path))
+
+
+async def _spoken(text: str) -> Audio:
+    async with PiperEngine() as engine:
+        chunk = await engine.synthesize(text)
+    samples = chunk.samples.astype(np.float32) / np.float32(32768)
+    return _speech_only(soxr.resample(samples, chunk.sample_rate_hz, MIC_RATE_HZ))
 
 
 def _speech_only(speech: Audio) -> Audio:

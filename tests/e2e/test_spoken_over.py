@@ -1,0 +1,64 @@
+"""Somebody speaks while the agent does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from livekit import rtc
+
+from agent_worker.call import INTERRUPT_METHOD
+from bench.caller import Audio, Caller
+from tests.e2e.conftest import Rooms
+from tests.e2e.test_voice import LONG_ANSWER
+from tests.scripted_llm import ScriptedLLM
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_listeners_yeah_does_not_end_the_answer(
+    scripted: Rooms, script: ScriptedLLM, question: Audio, backchannel: Audio
+) -> None:
+    script.answer = " ".join(LONG_ANSWER.split()[:40])
+    async with scripted.call() as caller:
+        await caller.until_connected()
+        ended_s = await caller.speak(question)
+        await caller.first_audible_after(ended_s)
+        await asyncio.sleep(2.0)
+        await caller.speak(backchannel)
+        transcript = await scripted.settled(caller, 2)
+        (waterfall,) = caller.waterfalls
+    assert [entry.role for entry in transcript] == ["user", "assistant"]
+    assert transcript[1].text == script.answer
+    assert not transcript[1].interrupted
+    assert not waterfall["interrupted"]
+
+
+async def test_the_callers_client_may_interrupt_and_nobody_elses(
+    scripted: Rooms, script: ScriptedLLM, question: Audio
+) -> None:
+    script.answer = LONG_ANSWER
+    async with scripted.call() as caller:
+        await caller.until_connected()
+        (agent,) = caller.room.remote_participants
+        ended_s = await caller.speak(question)
+        await caller.first_audible_after(ended_s)
+        await asyncio.sleep(1.0)
+        stack = scripted.stack
+        async with Caller.join(
+            stack.livekit_url, stack.key, stack.secret, caller.room.name, identity="stranger"
+        ) as stranger:
+            with pytest.raises(rtc.RpcError) as refused:
+                await stranger.room.local_participant.perform_rpc(
+                    destination_identity=agent, method=INTERRUPT_METHOD, payload=""
+                )
+        assert refused.value.code == 403
+        await caller.room.local_participant.perform_rpc(
+            destination_identity=agent, method=INTERRUPT_METHOD, payload=""
+        )
+        transcript = await scripted.settled(caller, 2)
+        (waterfall,) = caller.waterfalls
+    assert transcript[1].interrupted
+    assert len(transcript[1].text) < len(LONG_ANSWER)
+    assert waterfall["interrupted"]
+    assert waterfall["heard_text"] == transcript[1].text
