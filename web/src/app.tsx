@@ -66,7 +66,12 @@ export function App() {
             </a>
           ))}
         </nav>
-        <details className="preferences">
+        <details
+          className="preferences"
+          onBlur={({ currentTarget, relatedTarget }) => {
+            if (!currentTarget.contains(relatedTarget)) currentTarget.open = false;
+          }}
+        >
           <summary aria-label={t("preferences")} title={t("preferences")}>
             <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
               <path
@@ -79,7 +84,7 @@ export function App() {
               <circle cx="8.5" cy="17" r="2.5" fill="none" stroke="currentColor" strokeWidth="2" />
             </svg>
           </summary>
-          <div>
+          <div tabIndex={-1}>
             <label>
               {t("language")}
               <select

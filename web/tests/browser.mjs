@@ -86,7 +86,7 @@ export async function openPage(base, { wav, microphone = true, colorScheme = "li
 export const AUDIBLE = 0.01;
 
 export const untilAudible = (page, timeout = 60_000) =>
-  page.waitForFunction((audible) => window.heard.at(-1)?.level > audible, AUDIBLE, { timeout });
+  page.waitForFunction((audible) => window.heard.some(({ level }) => level > audible), AUDIBLE, { timeout });
 
 /** Waits until nothing was to be heard for `ms`. */
 export const untilSilent = (page, ms, timeout = 60_000) =>

@@ -30,6 +30,8 @@ const state = (page, wanted, timeout = 60_000) =>
 
 async function talk(way) {
   const { page, close } = await openPage(base, { wav, stored: { way } });
+  await page.click(".see > summary");
+  await page.getByRole("checkbox", { name: "Record this call" }).check();
   await begin(page);
   const user = page.locator('.transcript li[data-who="user"]:not([data-open]) p').first();
   await user.waitFor({ timeout: 90_000 });
@@ -39,11 +41,17 @@ async function talk(way) {
   await untilSilent(page, 1000);
   const words = await page.locator('.transcript li[data-who="user"] p').allInnerTexts();
   const peak = await page.evaluate(() => Math.max(...window.heard.map(({ level }) => level)));
+  const visited = await page.locator(".progress .card[data-active]").allInnerTexts();
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${way}.png`, fullPage: true });
   const bars = await page.locator(".visualiser .lk-audio-bar").count();
   await page.click(".controls .danger");
   await state(page, "ended");
+  await page.locator(".see audio").evaluate((audio) => audio.play());
+  await page.waitForFunction(() => document.querySelector(".see audio").currentTime > 0.5);
+  const played = await page.locator(".played li").count();
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${way}-played.png`, fullPage: true });
   await close();
-  return { user: words.join(" "), peak, bars };
+  return { user: words.join(" "), peak, bars, visited, played };
 }
 
 async function interrupt(way) {

@@ -22,7 +22,7 @@ export function RecordingPanel({ call, snapshot }: Props) {
     return () => void recorder.stop().then(setRecording);
   }, [wanted, running, call]);
   return (
-    <section aria-label={t("record")}>
+    <section aria-label={t("recording")}>
       <h2>{t("recording")}</h2>
       <label className="record">
         <input type="checkbox" checked={wanted} onChange={(event) => setWanted(event.target.checked)} /> {t("record")}{" "}

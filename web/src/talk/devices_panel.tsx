@@ -114,7 +114,12 @@ export function DevicesPanel({ call, settings, flows, onChange }: Props) {
         </label>
         <label>
           {t("flow")}
-          <select value={settings.flow} onChange={(event) => change({ flow: event.target.value })}>
+          <select
+            value={settings.way === "socket" ? "" : settings.flow}
+            // The WebSocket's flow is the server's setting.
+            disabled={settings.way === "socket"}
+            onChange={(event) => change({ flow: event.target.value })}
+          >
             <option value="">{t("flow_default")}</option>
             {flows.map((flow) => (
               <option key={flow.id} value={flow.id}>
