@@ -91,7 +91,7 @@ class WorkerSettings(SpeechSettings):
         default=0.3, ge=0, le=5, description="From the end of speech to the answer, at least."
     )
     endpointing_max_s: float = Field(
-        default=2.5,
+        default=1.2,
         ge=0,
         le=30,
         description="The same where the end-of-turn model thinks that more is to come.",

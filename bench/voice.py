@@ -24,7 +24,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bench.caller import AUDIBLE, MIC_RATE_HZ, Audio, Caller
-from bench.local_stack import LocalStack
+from bench.local_stack import ROOT, LocalStack
 from bench.waterfall import waterfall_table
 from speech.piper import PiperEngine
 
@@ -35,6 +35,7 @@ QUESTIONS = (
     "What should I do on a rainy day?",
     "Why is the sky blue?",
 )
+FLOWS = ROOT / "bench" / "data" / "flows"
 TURN_LIMIT_S = 30.0
 PAUSE_S = 1.0
 """Silence after which the answer counts as over."""
@@ -69,10 +70,17 @@ class Result:
 def voice(
     turns: Annotated[int, typer.Option(min=1, help="Turns for each pipeline.")] = 10,
     plain: Annotated[bool, typer.Option(help="Measure the plain pipeline, too.")] = True,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="As the backend's LLM: `local` is the embedded model; `scripted` answers at once, "
+            "and so leaves the pipelines alone to be compared."
+        ),
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measures the time from the end of speech to the answer, in a real room."""
-    results = asyncio.run(measure(turns, plain=plain))
+    results = asyncio.run(measure(turns, plain=plain, model=model))
     if as_json:
         sys.stdout.write(json.dumps(_as_json(results), indent=2) + "\n")
     else:
@@ -83,7 +91,7 @@ def voice(
                 console.print(waterfall_table(result.waterfalls))
 
 
-async def measure(turns: int, *, plain: bool) -> list[Result]:
+async def measure(turns: int, *, plain: bool, model: str) -> list[Result]:
     """Runs both pipelines, one after the other, on one stack.
 
     Raises:
@@ -93,12 +101,14 @@ async def measure(turns: int, *, plain: bool) -> list[Result]:
     with Progress(disable=not sys.stderr.isatty(), console=Console(stderr=True)) as progress:
         bar = progress.add_task("starting the stack", total=turns * (2 if plain else 1))
         results = []
-        async with LocalStack.run(llm=True) as stack:
-            backend = await stack.backend()
+        async with LocalStack.run(llm=model.startswith("local")) as stack:
+            backend = await stack.backend({"FLOWS_DIR": str(FLOWS), "LLM": model})
             pipelines = [("plain", "bench.plain_pipeline")] if plain else []
             for name, module in [*pipelines, ("parley", "agent_worker")]:
                 progress.update(bar, description=name)
-                worker = await stack.worker(backend.url, agent_name=name, module=module)
+                worker = await stack.worker(
+                    backend.url, agent_name=name, module=module, env={"FLOW_ID": "bench"}
+                )
                 results.append(
                     await _ask_all(stack, name, turns, questions, lambda: progress.advance(bar))
                 )
