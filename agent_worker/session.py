@@ -10,6 +10,7 @@ from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.turn import TurnHandlingOptions
 
+from agent_worker.end_of_turn import EndOfTurnDetector
 from agent_worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ def new_session(
 ) -> AgentSession[None]:
     """A session with the shared speech engines and this model."""
     vad = inference.VAD(min_silence_duration=settings.vad_silence_s)
-    return AgentSession(
+    end_of_turn = EndOfTurnDetector()
+    session: AgentSession[None] = AgentSession(
         stt=engines.stt(vad),
         vad=vad,
         llm=model,
         tts=engines.tts(),
-        turn_handling=turn_handling(settings),
+        turn_handling=turn_handling(settings, end_of_turn),
         # The words as they are played, so that the text of an interrupted answer is what was
         # heard.
         use_tts_aligned_transcript=True,
@@ -51,12 +53,16 @@ def new_session(
             max_unrecoverable_errors=MAX_FAILURES,
         ),
     )
+    end_of_turn.follow(session)
+    return session
 
 
-def turn_handling(settings: WorkerSettings) -> TurnHandlingOptions:
-    """Who speaks when. Versions and modes are pinned: the defaults may call a cloud service."""
+def turn_handling(
+    settings: WorkerSettings, end_of_turn: inference.TurnDetector
+) -> TurnHandlingOptions:
+    """Who speaks when. Modes are pinned: the defaults may call a cloud service."""
     return {
-        "turn_detection": inference.TurnDetector(version="v1-mini"),
+        "turn_detection": end_of_turn,
         "endpointing": {
             "mode": settings.endpointing,
             "min_delay": settings.endpointing_min_s,
