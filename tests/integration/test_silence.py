@@ -105,7 +105,11 @@ async def test_ten_minutes_of_silence_ask_nothing_and_the_next_question_is_answe
         loudspeaker = Loudspeaker()
         session.input.audio = Microphone(SILENCE_S, speech)
         session.output.audio = loudspeaker
-        agent = FlowAgent(lambda _, speech: answered.set() if speech.scheduled else None)
+        agent = FlowAgent(
+            on_speech_done=lambda _, speech: answered.set() if speech.scheduled else None,
+            transcribed=lambda event: event,
+            on_text=lambda *_: None,
+        )
         await session.start(agent, record=False, session_host=False)
         await answered.wait()
         await session.aclose()
