@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +12,12 @@ from livekit.agents import APIConnectOptions, APIError, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, TimedString
 
 from plugins.piper_tts.frames import FrameEmitter
+from plugins.sentences import sentences
 from protocol.errors import ParleyError
 from speech.piper import DEFAULT_VOICE, PiperEngine, shared_engine
 from speech.sentences import SentenceStreamBuffer
 from speech.text import SpokenStream
 
-_IDLE_S = 0.3
-"""After this long without a token, a sentence that looks complete is spoken."""
 _SILENCE_S = 0.1
 """Stands for text in which there is nothing to say: LiveKit takes no sound for a failure."""
 
@@ -141,33 +140,13 @@ class SynthesizeStream(tts.SynthesizeStream):
         output_emitter.start_segment(segment_id=utils.shortuuid())
         with _translated():
             speaker = await _Speaker.of(self._piper, output_emitter)
-            async with aclosing(self._sentences(speaker)) as sentences:
-                async for sentence in sentences:
+            found = sentences(self._input_ch, self._piper._options.buffer(), speaker.written)
+            async with aclosing(found):
+                async for sentence in found:
                     self._mark_started()
                     await speaker.say(sentence)
             speaker.finish()
         output_emitter.end_segment()
-
-    async def _sentences(self, speaker: _Speaker) -> AsyncGenerator[str]:
-        buffer = self._piper._options.buffer()
-        idle_s: float | None = None
-        while True:
-            try:
-                token = await asyncio.wait_for(self._input_ch.recv(), idle_s)
-            except TimeoutError:
-                found, idle_s = buffer.tick(_IDLE_S * 1000), None
-            except utils.aio.ChanClosed:
-                break
-            else:
-                if isinstance(token, str):
-                    speaker.written(token)
-                    found, idle_s = buffer.push(token), _IDLE_S
-                else:
-                    found, idle_s = buffer.flush(), None
-            for sentence in found:
-                yield sentence
-        for sentence in buffer.flush():
-            yield sentence
 
 
 class ChunkedStream(tts.ChunkedStream):

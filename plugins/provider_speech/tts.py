@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from livekit.agents import APIConnectOptions, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, TimedString
 
 from plugins.provider_speech.errors import translated
+from plugins.sentences import sentences
 from speech.sentences import SentenceStreamBuffer
 from speech.tts import TTSProvider
 
-_IDLE_S = 0.3
-"""After this long without a token, a sentence that looks complete is spoken."""
 _SILENCE_S = 0.1
 """Stands for text in which there is nothing to say: LiveKit takes no sound for a failure."""
 
@@ -89,33 +86,13 @@ class _SynthesizeStream(tts.SynthesizeStream):
         speaker = _Speaker(self._adapter, output_emitter, stream=True)
         output_emitter.start_segment(segment_id=utils.shortuuid())
         with translated():
-            async with aclosing(self._sentences(speaker)) as sentences:
-                async for sentence in sentences:
+            found = sentences(self._input_ch, SentenceStreamBuffer(), speaker.written)
+            async with aclosing(found):
+                async for sentence in found:
                     self._mark_started()
                     await speaker.say(sentence)
         speaker.finish()
         output_emitter.end_segment()
-
-    async def _sentences(self, speaker: _Speaker) -> AsyncGenerator[str]:
-        buffer = SentenceStreamBuffer()
-        idle_s: float | None = None
-        while True:
-            try:
-                token = await asyncio.wait_for(self._input_ch.recv(), idle_s)
-            except TimeoutError:
-                found, idle_s = buffer.tick(_IDLE_S * 1000), None
-            except utils.aio.ChanClosed:
-                break
-            else:
-                if isinstance(token, str):
-                    speaker.written(token)
-                    found, idle_s = buffer.push(token), _IDLE_S
-                else:
-                    found, idle_s = buffer.flush(), None
-            for sentence in found:
-                yield sentence
-        for sentence in buffer.flush():
-            yield sentence
 
 
 class _Speaker:

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from typing_extensions import override
 
 from speech.chunk import SpeechChunk
-from speech.tts.base import TTSProvider, Voice
+from speech.tts.base import TTSProvider
+from speech.tts.wrapped import WrappedTTS
 
 Key = tuple[str, str, str | None, float, str]
 
@@ -46,21 +47,12 @@ class AudioCache:
             self.size_bytes -= _size_bytes(oldest)
 
 
-class CachedTTS(TTSProvider):
+class CachedTTS(WrappedTTS):
     """A provider behind a cache; owns the provider, not the cache."""
 
     def __init__(self, inner: TTSProvider, cache: AudioCache) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._cache = cache
-        self.name = inner.name  # type: ignore[misc] # a wrapper speaks for what it wraps
-        self.label = inner.label  # type: ignore[misc]
-        self.has_word_timings = inner.has_word_timings  # type: ignore[misc]
-        self.native_rate_hz = inner.native_rate_hz
-
-    @property
-    @override
-    def version(self) -> str:
-        return self._inner.version
 
     @override
     async def stream(
@@ -78,14 +70,6 @@ class CachedTTS(TTSProvider):
                 made.append(chunk)
                 yield chunk
         self._cache.put(key, tuple(made))
-
-    @override
-    async def voices(self) -> list[Voice]:
-        return await self._inner.voices()
-
-    @override
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def _size_bytes(chunks: tuple[SpeechChunk, ...]) -> int:

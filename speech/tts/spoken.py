@@ -10,27 +10,15 @@ from typing_extensions import override
 
 from speech.chunk import SpeechChunk, WordTiming
 from speech.text import Spoken, to_spoken
-from speech.tts.base import TTSProvider, Voice
+from speech.tts.wrapped import WrappedTTS
 
 _LANGUAGE = "und"
 """A text's language is not known here: markup, emoji and addresses are cleaned, and numbers stay
 as they are, since these services read them out by themselves."""
 
 
-class SpokenTTS(TTSProvider):
+class SpokenTTS(WrappedTTS):
     """A provider that is given what is to be said; word timings refer to what was written."""
-
-    def __init__(self, inner: TTSProvider) -> None:
-        self._inner = inner
-        self.name = inner.name  # type: ignore[misc] # a wrapper speaks for what it wraps
-        self.label = inner.label  # type: ignore[misc]
-        self.has_word_timings = inner.has_word_timings  # type: ignore[misc]
-        self.native_rate_hz = inner.native_rate_hz
-
-    @property
-    @override
-    def version(self) -> str:
-        return self._inner.version
 
     @override
     async def stream(
@@ -49,14 +37,6 @@ class SpokenTTS(TTSProvider):
         said = to_spoken(text, _LANGUAGE)
         chunk = await self._inner.synthesize(said.spoken, voice=voice, speed=speed)
         return replace(chunk, words=tuple(_written(word, said) for word in chunk.words))
-
-    @override
-    async def voices(self) -> list[Voice]:
-        return await self._inner.voices()
-
-    @override
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def _written(word: WordTiming, said: Spoken) -> WordTiming:
