@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -52,8 +51,6 @@ _TRANSCRIPTS = frozenset(
     }
 )
 
-INTERRUPT = "parley.interrupt"
-"""RPC with which the caller's page stops the agent's voice; no payload either way."""
 SESSION_ATTRIBUTES = ("parley.flow", "parley.session")
 """The agent's attributes that tell a page which session of which flow it talks to."""
 
@@ -162,14 +159,6 @@ class Call:
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)
         session.on("close", self._on_close)
-
-        async def interrupt(call: rtc.RpcInvocationData) -> str:
-            if call.caller_identity == participant.identity:
-                with contextlib.suppress(RuntimeError):  # nothing to cut, or not to be cut
-                    session.interrupt()
-            return ""
-
-        self._ctx.room.local_participant.register_rpc_method(INTERRUPT, interrupt)
         await session.start(
             agent,
             room=self._ctx.room,

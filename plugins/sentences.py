@@ -27,7 +27,10 @@ async def sentences(
     idle_s: float | None = None
     while True:
         try:
-            token = await asyncio.wait_for(tokens.recv(), idle_s)
+            # Not `wait_for`, which before Python 3.12 ignores a cancellation that comes together
+            # with a token: the stream of a cut answer would then never end.
+            async with asyncio.timeout(idle_s):
+                token = await tokens.recv()
         except TimeoutError:
             found, idle_s = buffer.tick(_IDLE_S * 1000), None
         except utils.aio.ChanClosed:
