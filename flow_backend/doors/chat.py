@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.conversation import answer, with_model
-from flow_backend.doors.events import EventsResponse, named_event
+from flow_backend.doors.events import EventsResponse, named_event, while_connected
 from flow_backend.doors.speaking import Audio, Failed, Limits, Text, TextOver, Voice, speak
 from flow_backend.doors.voices import Voices, VoicesDep
 from flow_backend.engine.engine import Engine
@@ -83,10 +83,18 @@ async def chat_stream(
 
 @router.post("")
 async def chat(
-    body: ChatRequest, engine: EngineDep, voices: VoicesDep, settings: SettingsDep
+    body: ChatRequest,
+    engine: EngineDep,
+    voices: VoicesDep,
+    settings: SettingsDep,
+    request: Request,
 ) -> ChatAnswer:
     """Gives the whole answer at once."""
     run = await _Run.begin(body, engine, voices, settings)
+    return await while_connected(request.receive, _whole(run))
+
+
+async def _whole(run: _Run) -> ChatAnswer:
     begun = monotonic()
     text = ""
     pieces: list[np.ndarray[tuple[int], np.dtype[np.int16]]] = []

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.doors.chat import EngineDep
 from flow_backend.doors.conversation import answer
-from flow_backend.doors.events import EventsResponse, data_event
+from flow_backend.doors.events import EventsResponse, data_event, while_connected
 from flow_backend.engine.session import Session
 from flow_backend.engine.state import Entry
 from protocol.errors import FlowError, ParleyError
@@ -81,7 +81,7 @@ async def models(request: Request) -> dict[str, Any]:
 
 
 @router.post("/chat/completions")
-async def completions(body: CompletionRequest, engine: EngineDep) -> Response:
+async def completions(body: CompletionRequest, engine: EngineDep, request: Request) -> Response:
     """Answers the last user message with the flow named by `model`."""
     try:
         at = max(i for i, message in enumerate(body.messages) if message.role == "user")
@@ -100,7 +100,7 @@ async def completions(body: CompletionRequest, engine: EngineDep) -> Response:
     if body.stream:
         return EventsResponse(run.stream())
     try:
-        return JSONResponse(await run.whole())
+        return JSONResponse(await while_connected(request.receive, run.whole()))
     except ParleyError as error:
         return _failed(error)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from protocol.errors import ParleyError
+from protocol.errors import ParleyError, StreamError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -49,17 +51,8 @@ class DoorStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Runs until the generator ends or the client leaves."""
-        sending = asyncio.ensure_future(self._send(send))
-        leaving = asyncio.ensure_future(_left(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not sending.done():
-                sending.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
-        if not sending.cancelled():
-            sending.result()
+        with suppress(StreamError):
+            await while_connected(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
         start: Message = {
@@ -93,6 +86,29 @@ class EventsResponse(DoorStream):
         opening: bytes = b"",
     ) -> None:
         super().__init__(frames, self.media_type, opening=opening)
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Does work whose client waits for it, and cancels it when the client leaves.
+
+    Args:
+        receive: Of a request whose body has been read.
+        work: Its cancellation has ended before this does.
+
+    Raises:
+        StreamError: `stream_interrupted` when the client has left: nobody reads it.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+    if working.cancelled():
+        raise StreamError("stream_interrupted", "The client has left.")
+    return working.result()
 
 
 async def _left(receive: Receive) -> None:

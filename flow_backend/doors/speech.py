@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from flow_backend.doors.events import DoorStream
+from flow_backend.doors.events import DoorStream, while_connected
 from flow_backend.doors.speaking import Audio, Failed, Limits, Voice, speak
 from flow_backend.doors.voices import VoicesDep
 from speech.audio.encoding import AudioFormat, Encoder, content_type
@@ -46,15 +46,19 @@ class SpeechRequest(BaseModel):
     response_class=Response,
     responses={200: {"content": {"audio/wav": {}, "audio/mpeg": {}, "audio/ogg": {}}}},
 )
-async def text_to_speech(body: SpeechRequest, voices: VoicesDep) -> Response:
+async def text_to_speech(body: SpeechRequest, voices: VoicesDep, request: Request) -> Response:
     """Streams the audio of a text, sentence after sentence, as one file."""
     voice = Voice(voices.get(body.provider), body.voice, body.speed)
     limits = Limits(parallel=voices.settings.speech_parallel)
     rate_hz = voice.tts.native_rate_hz
     frames = _frames(body, voice, limits, Encoder(body.format, rate_hz))
     # What fails before the first audio is no stream yet.
-    opening = await anext(frames)
+    opening = await while_connected(request.receive, _first(frames))
     return DoorStream(frames, content_type(body.format, rate_hz), opening=opening)
+
+
+async def _first(frames: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(frames)
 
 
 async def _frames(

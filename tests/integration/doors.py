@@ -205,6 +205,15 @@ async def completions(backend: Backend, message: str) -> Heard:
     return heard
 
 
+async def completions_whole(backend: Backend, message: str) -> Heard:
+    body = {"model": "default", "messages": [{"role": "user", "content": message}]}
+    response = await backend.client.post("/v1/chat/completions", json=body)
+    answer = response.json()
+    if response.status_code != 200:
+        return Heard(failure=answer["error"]["message"])
+    return Heard(answer["choices"][0]["message"]["content"], [], True)
+
+
 Door = Callable[[Backend, str], Awaitable[Heard]]
 SPEAKING: dict[str, Door] = {
     "A": door_a,
@@ -214,4 +223,8 @@ SPEAKING: dict[str, Door] = {
     "C": door_c,
     "D": door_d,
 }
-DOORS: dict[str, Door] = {**SPEAKING, "completions": completions}
+DOORS: dict[str, Door] = {
+    **SPEAKING,
+    "completions": completions,
+    "completions whole": completions_whole,
+}

@@ -125,23 +125,50 @@ def provider_at(url: str) -> LLMProvider:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in DOORS if name != "B whole"])
+@pytest.mark.parametrize("name", DOORS)
 async def test_leaving_closes_the_models_connection(name: str) -> None:
-    server = OpenStreams()
-    async with wire_server(server.handle) as wire, serve_backend(provider_at(wire.url)) as backend:
-        tell(backend)
-        client = asyncio.create_task(_run(name, backend))
-        await server.answering.wait()
-        client.cancel()
-        left_at = time.monotonic()
-        await asyncio.gather(client, return_exceptions=True)
-        await asyncio.wait_for(server.left.wait(), 2)
-        assert server.left_at - left_at < 0.5
-        await backend.provider.aclose()
+    """Within 100 ms, as the provider sees it; a busy machine gets further tries."""
+    delays_s = []
+    for _ in range(5):
+        server = OpenStreams()
+        async with wire_server(server.handle) as wire, serve_backend(provider_at(wire.url)) as door:
+            tell(door)
+            client = asyncio.create_task(_run(name, door))
+            await server.answering.wait()
+            left_at = time.monotonic()
+            client.cancel()
+            await asyncio.gather(client, return_exceptions=True)
+            await asyncio.wait_for(server.left.wait(), 2)
+            delays_s.append(server.left_at - left_at)
+            await door.provider.aclose()
+        if delays_s[-1] < 0.1:
+            return
+    pytest.fail(f"closed after {delays_s} s")
 
 
 async def _run(name: str, backend: Backend) -> None:
     await DOORS[name](backend, "Tell me about the tides.")
+
+
+async def test_leaving_before_the_first_sound_stops_the_voice() -> None:
+    class Silent(TellingTTS):
+        def __init__(self) -> None:
+            self.asked, self.closed = asyncio.Event(), asyncio.Event()
+
+        async def stream(self, text: str, **more: Any) -> Any:
+            self.asked.set()
+            try:
+                await asyncio.Event().wait()
+                yield
+            finally:
+                self.closed.set()
+
+    async with serve_backend() as backend:
+        voice = backend.app.state.voices._made["piper"] = Silent()
+        client = asyncio.create_task(backend.client.post("/api/tts", json={"text": "Hello."}))
+        await voice.asked.wait()
+        client.cancel()
+        await asyncio.wait_for(voice.closed.wait(), 2)
 
 
 async def test_a_voice_that_stalls_ends_the_stream_with_an_error() -> None:
