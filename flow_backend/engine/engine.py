@@ -19,7 +19,7 @@ from flow_backend.engine.session import Session
 from flow_backend.engine.state import SessionState
 from flow_backend.flows.document import Flow
 from flow_backend.flows.templates import render
-from flow_backend.flows.variables import coerce
+from flow_backend.flows.variables import check_sizes, coerce
 from flow_backend.llm.base import LLMProvider
 from flow_backend.nodes.start import StartData
 from flow_backend.outbound.call import HttpCaller
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 _SWEEP_S = 15.0
 _LOST_AFTER_S = 60.0
 """A running turn that its process has not renewed for so long is lost; renewals come each 15 s."""
+
+_PASSAGES_KEPT_S = 7 * 86400.0
+"""Passages of documents stay at least so long after the last search."""
 
 
 class Models(Protocol):
@@ -123,7 +126,7 @@ class Engine:
 
         Raises:
             FlowError: `flow_not_found`; `request_invalid` for variables that the flow's start
-                refuses; `template_failed` for the greeting.
+                refuses, `variable_too_large`; `template_failed` for the greeting.
         """
         plan = await self._plan(flow_id, version)
         session = self._new(plan, uuid4().hex, variables or {}, metadata or {})
@@ -214,8 +217,7 @@ class Engine:
         state = SessionState(variables=self._first_variables(plan, variables))
         return Session(uuid4().hex, session_id, plan, self._parts, state=state, metadata=metadata)
 
-    @staticmethod
-    def _first_variables(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _first_variables(self, plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
         data = plan.start.data
         assert isinstance(data, StartData)
         values = {**plan.flow.variables}
@@ -231,6 +233,10 @@ class Engine:
                     error
                 )
         values.update((name, value) for name, value in given.items() if name not in data.variables)
+        limits = self._parts.limits
+        check_sizes(
+            values, values, one_bytes=limits.variable_bytes, all_bytes=limits.variables_bytes
+        )
         return values
 
     async def _sweep(self) -> None:
@@ -261,5 +267,6 @@ class Engine:
             if ended := self._sessions.get((flow_id, session_id)):
                 ended.state.ended = True
         await parts.sessions.forget(now - limits.session_kept_s)
+        await parts.passages.forget(now - max(limits.session_kept_s, _PASSAGES_KEPT_S))
         await recover_lost_turns(parts.sessions, now - _LOST_AFTER_S)
         await parts.outbox.recover()

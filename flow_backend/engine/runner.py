@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from flow_backend.engine.history import fitting
 from flow_backend.engine.plan import Plan, PlannedEdge, PlannedNode
 from flow_backend.engine.speaker import Speaker
 from flow_backend.engine.state import Entry
+from flow_backend.flows.variables import check_sizes
 from flow_backend.llm.base import LLMProvider, UsageDelta
 from flow_backend.nodes.base import End, Go, Wait
 from protocol.errors import FlowError, ParleyError
@@ -159,10 +159,9 @@ class Runner:
             FlowError: `variable_too_large`.
         """
         limits = self.parts.limits
-        for name, value in values.items():
-            if len(json.dumps(value, default=str)) > limits.variable_bytes:
-                raise FlowError(
-                    "variable_too_large",
-                    f"Variable {name!r} is larger than {limits.variable_bytes} bytes.",
-                    path=f"variables.{name}",
-                )
+        check_sizes(
+            values,
+            {**self.draft.variables, **values},
+            one_bytes=limits.variable_bytes,
+            all_bytes=limits.variables_bytes,
+        )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
+
+from protocol.errors import FlowError
 
 VariableType: TypeAlias = Literal["string", "number", "integer", "boolean", "array", "object"]
 
@@ -51,6 +54,41 @@ def coerce(value: Any, wanted: VariableType) -> Any:
             if isinstance(value, kind):
                 return value
     raise ValueError(f"expected {'an' if wanted[0] in 'aio' else 'a'} {wanted}")
+
+
+def check_sizes(
+    changed: Mapping[str, Any], together: Mapping[str, Any], *, one_bytes: int, all_bytes: int
+) -> None:
+    """Refuses variables that are too large, each or all of a session's together, as JSON.
+
+    Args:
+        changed: The new values.
+        together: All variables of the session, the new ones among them.
+        one_bytes: Limit of one variable.
+        all_bytes: Limit of all.
+
+    Raises:
+        FlowError: `variable_too_large`, with the path of the variable.
+    """
+    for name, value in changed.items():
+        if _size_bytes(value) > one_bytes:
+            raise FlowError(
+                "variable_too_large",
+                f"Variable {name!r} is larger than {one_bytes} bytes. Keep less in it.",
+                path=f"variables.{name}",
+            )
+    if changed and sum(map(_size_bytes, together.values())) > all_bytes:
+        name = max(changed, key=lambda name: _size_bytes(changed[name]))
+        raise FlowError(
+            "variable_too_large",
+            f"With {name!r} the session's variables together are larger than {all_bytes} bytes. "
+            "Set those that are no longer needed to null.",
+            path=f"variables.{name}",
+        )
+
+
+def _size_bytes(value: Any) -> int:
+    return len(json.dumps(value, default=str))
 
 
 def type_of(value: Any) -> VariableType | None:

@@ -12,17 +12,21 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flow_backend.store.tables import passages
+from flow_backend.store.database import upsert
+from flow_backend.store.tables import corpora, passages
 
 PASSAGE_CHARACTERS = 700
 """Paragraphs are joined, and cut at sentences, to passages of about this length."""
 _MAX_WORDS = 24
+_RENEWED_S = 86400.0
+"""How often a corpus in use is marked so: far more often than unused ones are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class PassageStore:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._indexed: set[str] = set()
+        self._marked_at: dict[str, float] = {}
+        """Corpora that are known to be in the database, and when they were marked as used."""
 
     async def search(self, documents: Sequence[Document], query: str, limit: int) -> list[Passage]:
         """The passages that share most with a query, the best first."""
@@ -64,11 +69,15 @@ class PassageStore:
     async def _index(self, documents: Sequence[Document]) -> str:
         content = json.dumps([(document.title, document.text) for document in documents])
         corpus = hashlib.sha256(content.encode()).hexdigest()
-        if corpus in self._indexed:
+        now = time()
+        if now - self._marked_at.get(corpus, 0.0) < _RENEWED_S:
             return corpus
         pieces = [(document.title, piece) for document in documents for piece in cut(document.text)]
         try:
             async with self._engine.begin() as connection:
+                await connection.execute(
+                    upsert(corpora, connection.dialect).values(corpus=corpus, used_at=now)
+                )
                 known = await connection.scalar(
                     select(func.count()).select_from(passages).where(passages.c.corpus == corpus)
                 )
@@ -83,8 +92,21 @@ class PassageStore:
         except IntegrityError:
             # Another process has indexed the same documents at the same time.
             pass
-        self._indexed.add(corpus)
+        self._marked_at[corpus] = now
         return corpus
+
+    async def forget(self, before: float) -> None:
+        """Deletes the passages of documents that nobody searched since a time (Unix seconds).
+
+        They are cut anew should a flow ask for them again; `before` is to lie days back.
+        """
+        unused = select(corpora.c.corpus).where(corpora.c.used_at < before)
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(passages).where(passages.c.corpus.in_(unused)))
+            await connection.execute(delete(corpora).where(corpora.c.used_at < before))
+        for corpus, marked_at in list(self._marked_at.items()):
+            if marked_at < before:
+                del self._marked_at[corpus]
 
 
 async def _search_sqlite(

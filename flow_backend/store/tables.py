@@ -108,6 +108,15 @@ passages = Table(
     UniqueConstraint("corpus", "position", name="uq_passages_corpus_position"),
 )
 
+corpora = Table(
+    "corpora",
+    metadata,
+    Column("corpus", String(64), primary_key=True),
+    # Renewed once a day while the corpus is searched.
+    Column("used_at", Double, nullable=False),
+    Index("ix_corpora_used", "used_at"),
+)
+
 conversations = Table(
     "conversations",
     metadata,

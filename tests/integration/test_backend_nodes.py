@@ -98,6 +98,18 @@ async def test_variables_that_are_too_large_are_refused() -> None:
         assert len((await backend.state("s"))["variables"]["x"]) <= 65_536
 
 
+async def test_a_session_with_giant_variables_is_not_opened() -> None:
+    big = {f"v{number}": "x" * 60_000 for number in range(20)}
+    async with serve_backend() as backend:
+        await one(backend, node("say", text="Hi."))
+        for variables, path in (({"a": "x" * 70_000}, "variables.a"), (big, "variables.v0")):
+            url = "/api/flows/f/sessions"
+            refused = await backend.client.post(url, json={"variables": variables})
+            assert (refused.status_code, refused.json()["code"]) == (413, "variable_too_large")
+            assert refused.json()["path"] == path
+        assert (await backend.client.post(url, json={})).status_code == 201
+
+
 async def test_a_loop_without_input_stops() -> None:
     it = node("logic_split")
     async with serve_backend(node_entries_per_turn=30) as backend:

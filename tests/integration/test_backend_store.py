@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, insert, select, text
 
 from flow_backend.llm.scripted import Reply
 from flow_backend.store.database import migrate, migration_config, open_database
@@ -69,6 +70,77 @@ async def test_migrations_make_the_tables_that_the_code_knows(database_url: str)
             assert await connection.run_sync(differences) == []
     finally:
         await engine.dispose()
+
+
+async def test_migrations_keep_what_is_there_up_and_down(database_url: str) -> None:
+    """Each step is taken with rows in every table of the version before, and back again."""
+    engine = await open_database(database_url)
+    revisions = ["0001", "0002", "0003"]
+
+    def go_to(connection: Connection, revision: str) -> None:
+        config = migration_config(connection)
+        heads = MigrationContext.configure(connection).get_current_heads()
+        move = command.downgrade if heads and heads[0] > revision else command.upgrade
+        move(config, revision)
+
+    def fill(connection: Connection, number: int) -> None:
+        present = set(connection.dialect.get_table_names(connection))
+        for table in metadata.sorted_tables:
+            if table.name in present:
+                connection.execute(insert(table), [_row(table, number)])
+
+    def content(connection: Connection) -> dict[str, list[Any]]:
+        present = set(connection.dialect.get_table_names(connection))
+        return {
+            table.name: sorted(map(repr, connection.execute(select(table))))
+            for table in metadata.sorted_tables
+            if table.name in present
+        }
+
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(go_to, revisions[0])
+        for number, revision in enumerate(revisions[1:], 1):
+            async with engine.begin() as connection:
+                await connection.run_sync(fill, number)
+                before = await connection.run_sync(content)
+            for there, back in ((revision, revisions[number - 1]), (revision, None)):
+                async with engine.begin() as connection:
+                    await connection.run_sync(go_to, there)
+                    after = await connection.run_sync(content)
+                    assert {name: after[name] for name in before} == before
+                if back is not None:
+                    async with engine.begin() as connection:
+                        await connection.run_sync(go_to, back)
+                        assert await connection.run_sync(content) == before
+        async with engine.begin() as connection:
+            head = MigrationContext.configure
+            assert await connection.run_sync(lambda sync: head(sync).get_current_heads()) == (
+                revisions[-1],
+            )
+            await connection.run_sync(fill, 9)
+        found = await PassageStore(engine).search([Document("", "Found by words.")], "words", 3)
+        assert found[0].text == "Found by words."
+    finally:
+        await engine.dispose()
+
+
+def _row(table: Table, number: int) -> dict[str, Any]:
+    """A row that may stand beside those of other numbers."""
+    values: dict[str, Any] = {}
+    for column in table.columns:
+        if column is table.autoincrement_column:
+            continue
+        kind = column.type.python_type
+        if column.foreign_keys:
+            values[column.name] = f"id {number}"
+        elif kind is str:
+            values[column.name] = f"{column.name} {number}"[: getattr(column.type, "length", 99)]
+        elif kind is bytes:
+            values[column.name] = b"\x00 %d" % number
+        else:
+            values[column.name] = kind(number)
+    return values
 
 
 async def test_two_processes_may_start_at_once(database_url: str) -> None:
@@ -238,5 +310,28 @@ async def test_passages_are_found_by_their_words(database_url: str) -> None:
         for nothing in ("", "?!", "zebra", "' OR 1=1 --", '"', "a:b & !c | (", "NEAR(x y)"):
             assert isinstance(await store.search(documents, nothing, 3), list)
         assert await store.search([], "gate", 3) == []
+    finally:
+        await engine.dispose()
+
+
+async def test_passages_that_nobody_asks_for_are_forgotten(database_url: str) -> None:
+    engine = await open_database(database_url)
+
+    async def count() -> int:
+        async with engine.connect() as connection:
+            return int(await connection.scalar(text("SELECT count(*) FROM passages")) or 0)
+
+    try:
+        store = PassageStore(engine)
+        old, new = [Document("", "The old price is 7.")], [Document("", "The new price is 8.")]
+        await store.search(old, "price", 3)
+        between = time.time()
+        await store.search(new, "price", 3)
+        assert await count() == 2
+        await store.forget(before=between)
+        assert await count() == 1
+        assert [p.text for p in await store.search(new, "price", 3)] == ["The new price is 8."]
+        assert [p.text for p in await store.search(old, "price", 3)] == ["The old price is 7."]
+        assert await count() == 2
     finally:
         await engine.dispose()

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from flow_backend.flows.variables import VariableType, coerce, type_of
+from flow_backend.flows.variables import VariableType, check_sizes, coerce, type_of
+from protocol.errors import FlowError
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,15 @@ def test_types_have_names() -> None:
     assert [type_of(value) for value in values] == [
         "string", "boolean", "integer", "number", "array", "object", None,
     ]  # fmt: skip
+
+
+def test_giant_variables_are_refused_with_their_path() -> None:
+    limits = {"one_bytes": 100, "all_bytes": 250}
+    kept = {"a": "x" * 90, "b": "x" * 90}
+    check_sizes({"a": kept["a"]}, kept, **limits)
+    with pytest.raises(FlowError, match="larger than 100 bytes") as one:
+        check_sizes({"n": ["x" * 120]}, {"n": ["x" * 120]}, **limits)
+    assert (one.value.code, one.value.path) == ("variable_too_large", "variables.n")
+    with pytest.raises(FlowError, match="together are larger than 250 bytes") as all_of_them:
+        check_sizes({"c": "x" * 90}, {**kept, "c": "x" * 90}, **limits)
+    assert all_of_them.value.path == "variables.c"
