@@ -10,7 +10,7 @@ PAGE_SOURCES := $(wildcard web/*.json web/*.ts web/index.html) \
 NODE_PATH_FIRST = PATH="$$(command -v npm >/dev/null || echo $(CURDIR)/$(BIN):)$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run env web dev test e2e unit lint format lock settings clean
+.PHONY: help run env web web-test dev test e2e unit lint format lock settings clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,11 +28,16 @@ $(PAGE): $(PAGE_SOURCES)
 	cd web && $(NODE_PATH_FIRST) npm ci --no-audit --no-fund && $(NODE_PATH_FIRST) npm run build
 	@touch $@
 
+web-test: $(PAGE) ## only the page's linter, types and unit tests
+	@cd web && $(NODE_PATH_FIRST) npm run --silent lint
+	@cd web && $(NODE_PATH_FIRST) npm run --silent types
+	@cd web && $(NODE_PATH_FIRST) npm test --silent
+
 dev: ## the same with what the tests need, Debian packages and the LiveKit server included
 	@$(PYTHON) stack/bootstrap.py --dev
 	@$(BIN)/python -m stack.livekit_server
 
-test: dev $(PAGE) lint ## everything: linters, types, layers, and all tests, end-to-end included
+test: dev lint web-test ## everything: linters, types, layers, and all tests, end-to-end included
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 unit: ## only the fast tests

@@ -195,7 +195,9 @@ async function accessible() {
     for (const view of ["talk", "flows", "flows/default", "status"]) {
       const { page, close } = await openPage(`${base}/#/${view}`, { colorScheme, width });
       await page.waitForSelector(view === "flows/default" ? ".card" : "main h1 >> visible=true");
-      if (view === "talk") await page.evaluate(() => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+      if (view === "talk") await page.evaluate(() => {
+        for (const details of document.querySelectorAll("details")) details.open = true;
+      });
       await page.waitForTimeout(500); // colours fade in
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => window.axe.run());

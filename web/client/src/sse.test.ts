@@ -6,7 +6,8 @@ function stream(bytes: Uint8Array, size: number): ReadableStream<Uint8Array> {
   return new ReadableStream({
     pull(controller) {
       if (at >= bytes.length) return controller.close();
-      controller.enqueue(bytes.slice(at, (at += size)));
+      controller.enqueue(bytes.slice(at, at + size));
+      at += size;
     },
   });
 }

@@ -1,6 +1,6 @@
 /** A call over `/ws`, for machines without a LiveKit server. */
 
-import { type Character, GaplessPlayer, ParleyError, type ServerMessage, VoiceSocket } from "@parley/client";
+import { type Character, GaplessPlayer, type ParleyError, type ServerMessage, VoiceSocket } from "@parley/client";
 import { Call, microphoneProblem } from "./call";
 import { Microphone } from "./microphone";
 

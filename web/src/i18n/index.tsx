@@ -3,11 +3,11 @@
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
 import { remembered, remember } from "../memory";
 import { de } from "./de";
-import { en, type Key, type Texts } from "./en";
+import { en, type Key, type Texts as TextsOf } from "./en";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" } as const;
 export type Language = keyof typeof LANGUAGES;
-const TEXTS: Record<Language, Texts> = { en, de };
+const TEXTS: Record<Language, TextsOf> = { en, de };
 
 interface Translation {
   language: Language;
