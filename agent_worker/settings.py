@@ -80,6 +80,11 @@ class WorkerSettings(SpeechSettings):
         default=None,
         description="Voice: a name such as en_US-joe-medium, or the path of an .onnx file.",
     )
+    piper_seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="Piper's noise; with a number, the same text sounds the same each time.",
+    )
     vad_silence_s: float = Field(
         default=0.25, ge=0.05, le=2, description="Silence that counts as a pause."
     )

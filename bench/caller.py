@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -149,6 +150,12 @@ class Caller:
                 return last
             await asyncio.sleep(0.02)
 
+    async def until_told(self, count: int) -> None:
+        """Waits until the worker has given its account of so many turns."""
+        while len(self.waterfalls) < count:
+            self._changed.clear()
+            await self._changed.wait()
+
     def last_audible(self) -> float | None:
         """Time of the last sample so far that can be heard."""
         for frame in reversed(self.heard):
@@ -157,9 +164,9 @@ class Caller:
                 return float(frame.at_s + audible[-1] / HEARD_RATE_HZ)
         return None
 
-    def recording(self, since_s: float = 0.0) -> Audio:
-        """What was heard from a time on: float32 [n] at `HEARD_RATE_HZ`."""
-        frames = [frame.samples for frame in self.heard if frame.at_s >= since_s]
+    def recording(self, since_s: float = 0.0, until_s: float = math.inf) -> Audio:
+        """What was heard between two times: float32 [n] at `HEARD_RATE_HZ`."""
+        frames = [frame.samples for frame in self.heard if since_s <= frame.at_s <= until_s]
         return np.concatenate(frames) if frames else np.zeros(0, dtype=np.float32)
 
     def _own(self, work: object) -> None:
@@ -211,6 +218,7 @@ class Caller:
     def _on_data(self, packet: rtc.DataPacket) -> None:
         if packet.topic == "parley.waterfall":
             self.waterfalls.append(json.loads(packet.data))
+            self._changed.set()
 
     def _on_text(self, reader: rtc.TextStreamReader, identity: str) -> None:
         async def read() -> None:

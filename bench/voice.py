@@ -12,7 +12,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -97,7 +97,7 @@ async def measure(turns: int, *, plain: bool, model: str) -> list[Result]:
     Raises:
         ConfigError: A part of the stack did not start.
     """
-    questions = await _recordings()
+    questions = await spoken(QUESTIONS)
     with Progress(disable=not sys.stderr.isatty(), console=Console(stderr=True)) as progress:
         bar = progress.add_task("starting the stack", total=turns * (2 if plain else 1))
         results = []
@@ -143,12 +143,12 @@ async def _ask_all(
         return Result(name, latencies_ms, unanswered, caller.waterfalls[1:])
 
 
-async def _recordings() -> list[Audio]:
-    """The questions, spoken; nothing but speech from the first sample to the last."""
+async def spoken(texts: Sequence[str]) -> list[Audio]:
+    """Each text, spoken; nothing but speech from the first sample to the last."""
     recordings = []
     async with PiperEngine() as engine:
-        for question in QUESTIONS:
-            chunk = await engine.synthesize(question)
+        for text in texts:
+            chunk = await engine.synthesize(text)
             samples = chunk.samples.astype(np.float32) / np.float32(32768)
             speech = soxr.resample(samples, chunk.sample_rate_hz, MIC_RATE_HZ)
             loud = np.flatnonzero(np.abs(speech) >= AUDIBLE)

@@ -44,6 +44,7 @@ class PiperEngine:
         threads: Cores that synthesis may use at once.
         cache_dir: Where the stages of voices are kept; by default in the user's cache.
         voices_dir: Where downloaded voices lie; by default in the user's data.
+        seed: Of the streams that bring none of their own: the same text then sounds the same.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class PiperEngine:
         threads: int = min(4, os.cpu_count() or 1),
         cache_dir: Path | None = None,
         voices_dir: Path | None = None,
+        seed: int | None = None,
     ) -> None:
         if threads < 1:
             raise ValueError(f"threads is {threads}, expected 1 or more")
@@ -59,6 +61,7 @@ class PiperEngine:
         self._workers = Workers(max(1, threads // self._run_threads))
         self._cache_dir = cache_dir or platformdirs.user_cache_path("parley") / "piper"
         self._voices_dir = voices_dir
+        self._seed = seed
         self._voices: dict[Path, PiperVoice] = {}
         self._asked: dict[str, PiperVoice] = {}
         """Loaded voices as they were asked for: they speak on when their files have gone."""
@@ -188,7 +191,7 @@ class PiperEngine:
             loaded,
             lines_of(text, loaded),
             Track(loaded.sample_rate_hz, rate_hz, loaded.level_db),
-            np.random.default_rng(seed),
+            np.random.default_rng(self._seed if seed is None else seed),
             speaker=loaded.speaker_id(speaker),
             speed=speed,
             pauses_s={

@@ -1,0 +1,69 @@
+"""A language model as a hosted one is reached: OpenAI's API over HTTP, one answer, at its pace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteModel:
+    """Answers every chat with the same words."""
+
+    answer: str
+    first_s: float = 0.2
+    """Until the first word."""
+    piece_s: float = 0.02
+    """Between two words."""
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[dict[str, str]]:
+        """Listens on a free port of loopback; gives the settings of a backend that asks it."""
+        app = FastAPI()
+
+        @app.post("/v1/chat/completions")
+        async def chat() -> StreamingResponse:
+            return StreamingResponse(self._events(), media_type="text/event-stream")
+
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[listener]))
+                try:
+                    yield {
+                        "LLM": "openai",
+                        "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+                        "OPENAI_API_KEY": "none",
+                    }
+                finally:
+                    server.should_exit = server.force_exit = True
+
+    async def _events(self) -> AsyncIterator[str]:
+        await asyncio.sleep(self.first_s)
+        for piece in re.findall(r"\s*\S+", self.answer):
+            yield _event({"role": "assistant", "content": piece}, None)
+            await asyncio.sleep(self.piece_s)
+        yield _event({}, "stop")
+        yield "data: [DONE]\n\n"
+
+
+def _event(delta: dict[str, str], finish: str | None) -> str:
+    chunk = {
+        "id": "chat",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "remote",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+    return f"data: {json.dumps(chunk)}\n\n"
