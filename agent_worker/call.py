@@ -77,6 +77,8 @@ class Call:
         self._floor = Floor()
         self._spoken_over: SpeechHandle | None = None
         """The agent's speech during which the caller's latest speech began."""
+        self._was_asked = False
+        """Whether the caller, who is silent, was asked if they are still there."""
         self._hanging_up = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -197,11 +199,13 @@ class Call:
 
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
-        if (
-            self._conversation is not None
-            and isinstance(item, llm.ChatMessage)
-            and item.role == "user"
-        ):
+        if not isinstance(item, llm.ChatMessage) or item.role != "user":
+            return
+        if self._was_asked and self._session is not None:
+            # Typed words are a sign of life, too.
+            self._was_asked = False
+            self._session.reset_away_timer()
+        if self._conversation is not None:
             self._conversation.waterfalls.committed(item.id, item.metrics)
             self._conversation.commit(item.id)
 
@@ -245,13 +249,30 @@ class Call:
 
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
         assert self._session is not None
-        if event.new_state == "speaking":
+        if event.new_state == "away":
+            self._on_silence(self._session)
+        elif event.new_state == "speaking":
+            self._was_asked = False
             speech = self._session.current_speech
             begun = speech is not None and self._floor.has_begun(speech.id)
             self._spoken_over = speech if begun else None
         elif event.old_state == "speaking" and self._conversation is not None:
             # The event's own time is set back to the end of the speech.
             self._conversation.waterfalls.paused()
+
+    def _on_silence(self, session: AgentSession[None]) -> None:
+        """Asks once whether anybody is there; the second time it ends the call."""
+        if self._was_asked:
+            self._say(self._settings.phrase_goodbye)
+            self._end_call("the caller is silent")
+            return
+        self._was_asked = True
+        asked = self._say(self._settings.phrase_still_there)
+        # LiveKit leaves a caller who is away at that: the second silence is asked for.
+        if asked is None:
+            asyncio.get_running_loop().call_soon(session.reset_away_timer)
+        else:
+            asked.add_done_callback(lambda _: session.reset_away_timer())
 
     def _on_speech_done(self, turn_id: str, speech: SpeechHandle) -> None:
         assert self._conversation is not None
@@ -304,10 +325,10 @@ class Call:
     def _on_close(self, event: CloseEvent) -> None:
         self._ctx.shutdown(event.reason.value)
 
-    def _end_call(self) -> None:
+    def _end_call(self, reason: str = "the flow has ended") -> None:
         if not self._hanging_up:
             self._hanging_up = True
-            self._own(self._hang_up())
+            self._own(self._hang_up(reason))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -322,13 +343,13 @@ class Call:
             # The room is closing: nobody looks any more.
             logger.debug("A waterfall could not be sent")
 
-    async def _hang_up(self) -> None:
+    async def _hang_up(self, reason: str) -> None:
         """Lets what is being said end, then closes or leaves the room."""
         assert self._session is not None
         await self._session.drain()
         if self._settings.hang_up == "delete_room":
             await self._ctx.delete_room()
-        self._ctx.shutdown("the flow has ended")
+        self._ctx.shutdown(reason)
 
 
 def chosen_flow(ctx: JobContext, participant: rtc.RemoteParticipant) -> str | None:

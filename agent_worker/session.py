@@ -46,7 +46,7 @@ def new_session(
         # the text itself.
         tts_text_transforms=None,
         aec_warmup_duration=settings.echo_warmup_s or None,
-        user_away_timeout=None,
+        user_away_timeout=settings.still_there_after_s or None,
         transcription_timeout=TRANSCRIPT_WAIT_S,
         conn_options=SessionConnectOptions(
             llm_conn_options=APIConnectOptions(max_retry=0, timeout=60.0),

@@ -116,6 +116,15 @@ class WorkerSettings(SpeechSettings):
         le=10,
         description="No interruption in so many first seconds, for clients whose echo is heard.",
     )
+    still_there_after_s: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description=(
+            "Silence after which the agent asks whether the caller is still there; after as much "
+            "again it says goodbye and ends the call. 0: never."
+        ),
+    )
     preemptive: bool = Field(
         default=True, description="Begin the answer while the end of the turn is being judged."
     )
@@ -139,6 +148,14 @@ class WorkerSettings(SpeechSettings):
     phrase_repeat: str = Field(
         default="Sorry, I did not catch that.",
         description="Said when speech could not be understood. Empty: silence.",
+    )
+    phrase_still_there: str = Field(
+        default="Are you still there?",
+        description="Said after STILL_THERE_AFTER_S of silence. Empty: silence.",
+    )
+    phrase_goodbye: str = Field(
+        default="I will hang up now. Goodbye.",
+        description="Said before the agent ends a call that has gone silent. Empty: silence.",
     )
     repeat_after_s: float = Field(
         default=1.0,
