@@ -75,6 +75,8 @@ class Call:
         self._conversation: Conversation | None = None
         self._apology: SpeechHandle | None = None
         self._floor = Floor()
+        self._replies: dict[str, SpeechHandle] = {}
+        """The speech of each turn that is not over."""
         self._spoken_over: SpeechHandle | None = None
         """The agent's speech during which the caller's latest speech began."""
         self._was_asked = False
@@ -112,9 +114,10 @@ class Call:
             metadata={"room": self._ctx.room.name, "participant": participant.identity},
         )
         self._conversation = Conversation(self._executor)
+        self._conversation.protected = self._protect
         model = flow_llm.LLM(self._conversation, flow_id=flow_id)
         agent = FlowAgent(
-            on_speech_done=self._on_speech_done,
+            on_reply=self._on_reply,
             transcribed=self._transcribed,
             on_text=self._floor.will_say,
         )
@@ -274,8 +277,19 @@ class Call:
         else:
             asked.add_done_callback(lambda _: session.reset_away_timer())
 
+    def _on_reply(self, turn_id: str, speech: SpeechHandle) -> None:
+        self._replies[turn_id] = speech
+        speech.add_done_callback(lambda done: self._on_speech_done(turn_id, done))
+
+    def _protect(self, turn_id: str) -> None:
+        """From here on the answer may not be interrupted, as the flow says."""
+        speech = self._replies.get(turn_id)
+        if speech is not None and not speech.interrupted:
+            speech.allow_interruptions = False
+
     def _on_speech_done(self, turn_id: str, speech: SpeechHandle) -> None:
         assert self._conversation is not None
+        self._replies.pop(turn_id, None)
         answers = [item for item in speech.chat_items if isinstance(item, llm.ChatMessage)]
         cut = speech.interrupted or speech.exception() is not None
         interrupted = cut or any(answer.interrupted for answer in answers)

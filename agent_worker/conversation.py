@@ -14,7 +14,7 @@ from contextlib import aclosing
 from agent_worker.flow_executor import FlowExecutor, FlowTurn
 from agent_worker.waterfall import Waterfalls
 from protocol.errors import ParleyError
-from protocol.events import Done, Event
+from protocol.events import Done, Event, NodeStarted, Token
 from protocol.turns import HeardReport
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ class Conversation:
         """The turn that ended the session at the backend."""
         self.waterfalls = Waterfalls()
         """When what happened in the turns that are not over."""
+        self.protected: Callable[[str], None] = lambda turn_id: None
+        """Called with a turn whose answer holds words that may not be interrupted."""
         self._settle_s = settle_s
         self._turns: dict[str, _Turn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -166,10 +168,16 @@ class _Turn:
         await self._conversation.when_settled(before=self)
         waterfalls = self._conversation.waterfalls
         waterfalls.requested(self.id)
+        protected_nodes: set[str] = set()
         try:
             async with aclosing(self.flow_turn.events()) as events:
                 async for event in events:
                     waterfalls.event(self.id, event)
+                    if isinstance(event, NodeStarted) and not event.allow_interruptions:
+                        protected_nodes.add(event.node_id)
+                    elif isinstance(event, Token) and event.node_id in protected_nodes:
+                        protected_nodes.clear()
+                        self._conversation.protected(self.id)
                     if isinstance(event, Done) and event.ended:
                         self._conversation.ended_by = self.id
                     yield event

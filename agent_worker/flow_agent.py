@@ -18,8 +18,8 @@ from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
 
 from plugins.flow_llm.llm import last_user_message
 
-SpeechDone = Callable[[str, SpeechHandle], None]
-"""Called with the id of the user's message and the speech that answered it, or was to."""
+OnReply = Callable[[str, SpeechHandle], None]
+"""Called with the id of the user's message and the speech that is to answer it."""
 Transcribed = Callable[[stt.SpeechEvent], stt.SpeechEvent | None]
 """Gives what the session is to see in the place of an event of the transcription."""
 OnText = Callable[[str, str, float | None], None]
@@ -30,16 +30,14 @@ class FlowAgent(Agent):
     """Answers by the flow.
 
     Args:
-        on_speech_done: Told which speech belonged to which turn, once it is over.
+        on_reply: Told which speech belongs to which turn, before the flow is asked.
         transcribed: Sees the transcription before the session does.
         on_text: Told the words of each speech before they are heard.
     """
 
-    def __init__(
-        self, *, on_speech_done: SpeechDone, transcribed: Transcribed, on_text: OnText
-    ) -> None:
+    def __init__(self, *, on_reply: OnReply, transcribed: Transcribed, on_text: OnText) -> None:
         super().__init__(instructions="")
-        self._on_speech_done = on_speech_done
+        self._on_reply = on_reply
         self._transcribed = transcribed
         self._on_text = on_text
 
@@ -56,12 +54,11 @@ class FlowAgent(Agent):
     def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> Any:
-        """Asks the flow; when the speech is over, or was taken back, the turn is settled."""
+        """Asks the flow."""
         message = last_user_message(chat_ctx)
         handle = _SpeechHandleContextVar.get(None)
         if message is not None and handle is not None:
-            turn_id = message.id
-            handle.add_done_callback(lambda speech: self._on_speech_done(turn_id, speech))
+            self._on_reply(message.id, handle)
         return Agent.default.llm_node(self, chat_ctx, tools, model_settings)
 
     async def transcription_node(

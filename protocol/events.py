@@ -77,6 +77,8 @@ class NodeStarted(Event):
     type: Literal["node_started"] = "node_started"
     node_id: str
     node_type: str
+    allow_interruptions: bool = True
+    """Whether the user may interrupt what the node says."""
 
 
 class NodeFinished(Event):

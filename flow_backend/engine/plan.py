@@ -62,6 +62,11 @@ class Plan:
     start: PlannedNode
     global_ways: tuple[PlannedEdge, ...] = field(default=())
 
+    def may_be_interrupted(self, node: PlannedNode) -> bool:
+        """Whether the user may interrupt what a node says."""
+        own = node.data.allow_interruptions
+        return self.flow.default.allow_interruptions if own is None else own
+
     def ways_from(self, node: PlannedNode, kind: str) -> tuple[PlannedEdge, ...]:
         """A node's own `deterministic` or `judged` edges, then the ways to global nodes."""
         own = node.deterministic if kind == "deterministic" else node.judged

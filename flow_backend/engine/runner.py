@@ -67,7 +67,13 @@ class Runner:
         if node.type.has_side_effects(node.data) and not node.type.waits_by_itself:
             await self.commit_barrier(node.id)
         begun = monotonic()
-        self.turn.stream.add(NodeStarted(node_id=node.id, node_type=node.type.name))
+        self.turn.stream.add(
+            NodeStarted(
+                node_id=node.id,
+                node_type=node.type.name,
+                allow_interruptions=self.plan.may_be_interrupted(node),
+            )
+        )
         context = NodeContext(self, node, resumed=resumed)
         try:
             outcome = await (node.type.resume if resumed else node.type.run)(node.data, context)

@@ -9,7 +9,8 @@ from livekit import rtc
 
 from agent_worker.call import INTERRUPT_METHOD
 from bench.caller import Audio, Caller
-from tests.e2e.conftest import Rooms
+from speech.moonshine import MoonshineEngine
+from tests.e2e.conftest import Rooms, words_in
 from tests.e2e.test_voice import LONG_ANSWER
 from tests.scripted_llm import ScriptedLLM
 
@@ -31,6 +32,27 @@ async def test_a_listeners_yeah_does_not_end_the_answer(
     assert [entry.role for entry in transcript] == ["user", "assistant"]
     assert transcript[1].text == script.answer
     assert not transcript[1].interrupted
+    assert not waterfall["interrupted"]
+
+
+async def test_what_the_flow_protects_is_spoken_to_its_end(
+    scripted: Rooms, ears: MoonshineEngine, question: Audio
+) -> None:
+    async with scripted.call(flow_id="protected") as caller:
+        await caller.until_connected()
+        (agent,) = caller.room.remote_participants
+        began_s = await caller.first_audible_after(await caller.speak(question))
+        await asyncio.sleep(0.5)
+        with pytest.raises(rtc.RpcError) as refused:
+            await caller.room.local_participant.perform_rpc(
+                destination_identity=agent, method=INTERRUPT_METHOD, payload=""
+            )
+        await caller.speak(question)
+        await caller.agent_left.wait()
+        heard = await words_in(ears, caller.recording(since_s=began_s - 0.2))
+        (waterfall,) = caller.waterfalls
+    assert refused.value.code == 409
+    assert heard[-2:] == ["this", "notice"]
     assert not waterfall["interrupted"]
 
 
