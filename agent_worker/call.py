@@ -361,6 +361,9 @@ class Call:
         """Lets what is being said end, then closes or leaves the room."""
         assert self._session is not None
         await self._session.drain()
+        # What is still on its way to the room gets there first.
+        if others := self._tasks - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=1.0)
         if self._settings.hang_up == "delete_room":
             await self._ctx.delete_room()
         self._ctx.shutdown(reason)

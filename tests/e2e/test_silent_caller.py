@@ -37,16 +37,15 @@ async def test_a_silent_caller_is_asked_and_then_left(
             answered_s = await caller.first_audible_after(caller.last_audible() or 0)
             answer_over_s = await caller.until_silent(1.5)
             asked_s = await caller.first_audible_after(answer_over_s)
-            await caller.until_silent(1.0)
-            asked = await words_in(ears, caller.recording(since_s=asked_s - 0.2))
-            left_s = await caller.first_audible_after(caller.last_audible() or 0)
+            asked_over_s = await caller.until_silent(1.0)
+            left_s = await caller.first_audible_after(asked_over_s)
             async with asyncio.timeout(30):
                 await caller.agent_left.wait()
-            goodbye = await words_in(ears, caller.recording(since_s=left_s - 0.2))
+            heard = await words_in(ears, caller.recording(since_s=asked_s - 0.2))
     finally:
         await worker.stop()
     assert answered_s < answer_over_s
-    assert in_order(words("Are you still there?"), asked) >= 0.8
     assert asked_s - answer_over_s > SILENCE_S - 1
-    assert left_s - asked_s > SILENCE_S
-    assert in_order(words("I will hang up now. Goodbye."), goodbye) >= 0.8
+    assert left_s - asked_over_s > SILENCE_S - 1
+    said = "Are you still there? I will hang up now. Goodbye."
+    assert in_order(words(said), heard) >= 0.8, heard

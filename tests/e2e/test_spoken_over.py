@@ -50,10 +50,8 @@ async def test_what_the_flow_protects_is_spoken_to_its_end(
         await caller.speak(question)
         await caller.agent_left.wait()
         heard = await words_in(ears, caller.recording(since_s=began_s - 0.2))
-        (waterfall,) = caller.waterfalls
     assert refused.value.code == 409
     assert heard[-2:] == ["this", "notice"]
-    assert not waterfall["interrupted"]
 
 
 async def test_the_callers_client_may_interrupt_and_nobody_elses(
