@@ -28,6 +28,7 @@ async def test_a_listeners_yeah_does_not_end_the_answer(
         await asyncio.sleep(2.0)
         await caller.speak(backchannel)
         transcript = await scripted.settled(caller, 2)
+        await caller.until_told(1)
         (waterfall,) = caller.waterfalls
     assert [entry.role for entry in transcript] == ["user", "assistant"]
     assert transcript[1].text == script.answer
@@ -77,6 +78,7 @@ async def test_the_callers_client_may_interrupt_and_nobody_elses(
             destination_identity=agent, method=INTERRUPT_METHOD, payload=""
         )
         transcript = await scripted.settled(caller, 2)
+        await caller.until_told(1)
         (waterfall,) = caller.waterfalls
     assert transcript[1].interrupted
     assert len(transcript[1].text) < len(LONG_ANSWER)

@@ -71,6 +71,7 @@ async def test_the_question_is_understood(
         await caller.until_connected()
         await answer_to(caller, question)
         transcript = await scripted.settled(caller, 2)
+        await caller.until_told(1)
         (waterfall,) = caller.waterfalls
     spans = {stage["name"]: (stage["start_ms"], stage["end_ms"]) for stage in waterfall["stages"]}
     names = ["vad", "preflight", "end_of_turn", "request", "first_token", "first_audio", "played"]

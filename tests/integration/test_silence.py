@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import soxr
 from livekit import rtc
-from livekit.agents.voice import io
+from livekit.agents.voice import SpeechHandle, io
 
 from agent_worker.call import FlowAgent
 from agent_worker.conversation import Conversation
@@ -95,6 +95,11 @@ async def test_ten_minutes_of_silence_ask_nothing_and_the_next_question_is_answe
     speech = soxr.resample(spoken.samples, spoken.sample_rate_hz, RATE_HZ).astype(np.int16)
     settings = WorkerSettings(livekit_api_key="unused", livekit_api_secret="unused")
     answered = asyncio.Event()
+
+    def done(reply: SpeechHandle) -> None:
+        if reply.scheduled:
+            answered.set()
+
     async with (
         SpeechEngines(settings) as engines,
         FlowExecutor("f", backend_url=backend.url) as executor,
@@ -106,7 +111,7 @@ async def test_ten_minutes_of_silence_ask_nothing_and_the_next_question_is_answe
         session.input.audio = Microphone(SILENCE_S, speech)
         session.output.audio = loudspeaker
         agent = FlowAgent(
-            on_speech_done=lambda _, speech: answered.set() if speech.scheduled else None,
+            on_reply=lambda _, reply: reply.add_done_callback(done),
             transcribed=lambda event: event,
             on_text=lambda *_: None,
         )
