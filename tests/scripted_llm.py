@@ -29,6 +29,8 @@ class ScriptedLLM:
     """Before the first word."""
     down: bool = False
     """Refuse every chat with a 503."""
+    cut_after: int | None = None
+    """Drop the connection once, after so many words."""
     prompts: list[list[dict[str, Any]]] = field(default_factory=list)
     """Messages of every chat."""
     cut_off: int = 0
@@ -54,7 +56,10 @@ class ScriptedLLM:
         done = False
         try:
             await asyncio.sleep(self.first_s)
-            for piece in re.findall(r"\s*\S+", self.answer):
+            for index, piece in enumerate(re.findall(r"\s*\S+", self.answer)):
+                if index == self.cut_after:
+                    self.cut_after = None
+                    raise ConnectionAbortedError("as the test wants it")
                 yield self._chunk({"role": "assistant", "content": piece}, None)
                 await asyncio.sleep(self.piece_s)
             yield self._chunk({}, "stop")

@@ -9,7 +9,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from flow_backend.llm.base import Delta, GenerationParams, LLMProvider, Message
+from flow_backend.llm.base import (
+    Delta,
+    GenerationParams,
+    LLMProvider,
+    Message,
+    TextDelta,
+    ToolCallDelta,
+)
+from flow_backend.llm.continuation import Joint, resumed
 from protocol.errors import ProviderError
 
 logger = logging.getLogger(__name__)
@@ -32,10 +40,12 @@ class Member:
 
 
 class Chain(LLMProvider):
-    """Tries its members in order until one begins to answer.
+    """Tries its members in order until one has answered.
 
-    After the first delta an error goes to the caller: an answer is never begun twice. It does not
-    own its members: whoever made them closes them.
+    When a member fails in the middle of a spoken answer, the next one goes on from there; the
+    last one is asked again itself, where its failure may pass. After the first delta of anything
+    else (JSON, tool calls, judgements) an error goes to the caller: it is never begun twice. The
+    chain does not own its members: whoever made them closes them.
 
     Args:
         members: At least one, the preferred one first.
@@ -66,19 +76,35 @@ class Chain(LLMProvider):
         loop = asyncio.get_running_loop()
         failures: list[ProviderError] = []
         now = loop.time()
-        for member in sorted(self._members, key=lambda member: member.rests_until_s > now):
-            wanted = dataclasses.replace(params, model=params.model or member.model)
+        may_go_on = params.purpose == "speak" and params.json_schema is None
+        said = ""
+        members = sorted(self._members, key=lambda member: member.rests_until_s > now)
+        for member in members:
             for attempt in range(self._retries + 1):
-                began = False
+                wanted = dataclasses.replace(params, model=params.model or member.model)
+                prompt, joint, began = messages, None, False
+                if said:
+                    prompt, wanted = resumed(messages, wanted, said)
+                    joint = Joint(said)
                 try:
-                    async with aclosing(member.provider.stream(messages, wanted)) as deltas:
+                    async with aclosing(member.provider.stream(prompt, wanted)) as deltas:
                         async for delta in deltas:
                             began = True
+                            if isinstance(delta, TextDelta):
+                                if joint is not None:
+                                    delta = TextDelta(joint.push(delta.text))
+                                said += delta.text
+                                if not delta.text:
+                                    continue
+                            else:
+                                may_go_on = may_go_on and not isinstance(delta, ToolCallDelta)
                             yield delta
+                    if joint is not None and (rest := joint.flush()):
+                        yield TextDelta(rest)
                     member.rests_until_s = 0.0
                     return
                 except ProviderError as error:
-                    if began:
+                    if began and not may_go_on:
                         raise
                     failure = error
                 wait_s = failure.retry_after_s
@@ -86,10 +112,13 @@ class Chain(LLMProvider):
                     wait_s = FIRST_WAIT_S * 2**attempt
                 if not _may_pass(failure) or wait_s > MAX_WAIT_S or attempt == self._retries:
                     break
+                if began and member is not members[-1]:
+                    # Somebody listens to half a sentence: another one is quicker.
+                    break
                 await asyncio.sleep(wait_s)
             member.rests_until_s = loop.time() + max(self._cooldown_s, failure.retry_after_s or 0.0)
             failures.append(failure)
-            if member is not self._members[-1]:
+            if member is not members[-1]:
                 logger.warning("%s failed (%s)", member.provider.name, failure.code)
         first = failures[0]
         if len(failures) == 1:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -50,14 +51,47 @@ async def test_a_failed_member_is_asked_again_when_all_others_fail() -> None:
     assert (await chain.complete(ASK, PARAMS)).text == "well again"
 
 
-async def test_no_answer_is_begun_twice() -> None:
-    cut = ScriptedProvider([Reply(say="Well", error="provider_bad_response", times=None)])
-    other = ScriptedProvider(["hello"])
-    chain = Chain([Member(cut), Member(other)])
+def cut(said: str, code: str = "provider_bad_response") -> ScriptedProvider:
+    return ScriptedProvider([Reply(say=said, error=code, times=1), Reply(say="well again")])
+
+
+@pytest.mark.parametrize(
+    ("said", "rest", "whole"),
+    [
+        ("The capital of France is", "Paris.", "The capital of France is Paris."),
+        ("The capital of France is", "is Paris.", "The capital of France is Paris."),
+        ("The capital is", "The capital is Paris.", "The capital is Paris."),
+        ("Easy. The capital of Fr", "The capital of France.", "Easy. The capital of France."),
+        ("Easy. The capital ", "The end.", "Easy. The capital The end."),
+        ("Yes. It is a", "animal.", "Yes. It is a animal."),
+        ("Yes. It is a", "A dog.", "Yes. It is a dog."),
+        ("That is all.", "That is all.", "That is all."),
+        ("That is", "That is, in short, all.", "That is, in short, all."),
+    ],
+)
+async def test_the_next_member_goes_on_without_repeating(said: str, rest: str, whole: str) -> None:
+    chain = Chain([Member(cut(said)), Member(other := ScriptedProvider([Reply(say=list(rest))]))])
+    answer = await chain.complete(ASK, PARAMS)
+    assert answer.text == whole
+    prompt, params = other.requests[0]
+    assert prompt[:-2] == ASK
+    assert (prompt[-2].role, prompt[-2].content) == ("assistant", said.strip())
+    assert not params.tools
+
+
+async def test_an_only_member_goes_on_itself() -> None:
+    provider = cut("All is", "provider_unavailable")
+    assert (await Chain([Member(provider)]).complete(ASK, PARAMS)).text == "All is well again"
+
+
+async def test_what_is_not_spoken_is_never_begun_twice() -> None:
+    first, other = cut("Well"), ScriptedProvider(["hello"])
+    chain = Chain([Member(first), Member(other)])
     seen = []
 
     async def read() -> None:
-        async with aclosing(chain.stream(ASK, PARAMS)) as deltas:
+        params = replace(PARAMS, purpose="summary")
+        async with aclosing(chain.stream(ASK, params)) as deltas:
             async for delta in deltas:
                 seen.append(delta)
 
