@@ -32,7 +32,7 @@ class SpeechEngines:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._moonshine = MoonshineEngine()
-        self._piper = PiperEngine(seed=settings.piper_seed)
+        self._piper = PiperEngine(seed=settings.piper_seed, lexicon=settings.lexicon())
         self._providers = Providers(settings, self._piper, self._moonshine)
 
     async def load(self) -> None:

@@ -53,7 +53,7 @@ class Providers:
         self._modules: dict[str, ModuleType] = {}
         self.speaking = _names(settings.tts, "TTS")
         self.hearing = _names(settings.stt, "STT")
-        engines = LocalEngines(piper, moonshine)
+        engines = LocalEngines(piper, moonshine, piper.lexicon)
         for name, _ in self.speaking:
             if name == "piper":
                 continue
@@ -88,7 +88,12 @@ class Providers:
 
     def _one_tts(self, name: str, model: str | None) -> lk_tts.TTS[Any]:
         if name == "piper":
-            return piper_tts.TTS(engine=self._piper, voice=model or self._settings.piper_voice)
+            return piper_tts.TTS(
+                engine=self._piper,
+                voice=model or self._settings.piper_voice,
+                sentence_pause_s=self._settings.sentence_pause_s,
+                paragraph_pause_s=self._settings.paragraph_pause_s,
+            )
         if name in self._voices:
             return provider_speech.TTS(self._voices[name], voice=model)
         made: lk_tts.TTS[Any] = _made(self._modules[name].TTS, name, model)

@@ -76,10 +76,6 @@ class WorkerSettings(SpeechSettings):
         default="", description="First words for BRAIN=openai; flows have their own."
     )
 
-    piper_voice: str | None = Field(
-        default=None,
-        description="Voice: a name such as en_US-joe-medium, or the path of an .onnx file.",
-    )
     piper_seed: int | None = Field(
         default=None,
         ge=0,

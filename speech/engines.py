@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from speech.moonshine import MoonshineEngine
     from speech.piper import PiperEngine
+    from speech.text import Lexicon
 
 
 @dataclass(slots=True)
@@ -16,6 +17,8 @@ class LocalEngines:
 
     _piper: PiperEngine | None = field(default=None)
     _moonshine: MoonshineEngine | None = field(default=None)
+    lexicon: Lexicon | None = None
+    """Pronunciations for everything that speaks."""
 
     @property
     def piper(self) -> PiperEngine:
@@ -23,7 +26,7 @@ class LocalEngines:
         if self._piper is None:
             from speech.piper import PiperEngine
 
-            self._piper = PiperEngine()
+            self._piper = PiperEngine(lexicon=self.lexicon)
         return self._piper
 
     @property

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pydantic import Field, SecretStr
 
+from protocol.errors import ConfigError
 from protocol.settings import EnvSettings
+
+if TYPE_CHECKING:
+    from speech.text import Lexicon
 
 
 class SpeechSettings(EnvSettings):
@@ -12,6 +19,21 @@ class SpeechSettings(EnvSettings):
 
     tts: str = Field(default="piper", description="Voice provider, or a chain `a,b`.")
     stt: str = Field(default="moonshine", description="Transcription provider, or a chain.")
+
+    piper_voice: str | None = Field(
+        default=None,
+        description="Voice: a name such as en_US-joe-medium, or the path of an .onnx file.",
+    )
+    sentence_pause_s: float = Field(
+        default=0.2, ge=0, le=5, description="Silence between the sentences that Piper speaks."
+    )
+    paragraph_pause_s: float = Field(
+        default=0.5, ge=0, le=5, description="Silence between its paragraphs."
+    )
+    pronunciations: Path | None = Field(
+        default=None,
+        description="Path of a pronunciation dictionary, lines of `written = spoken`.",
+    )
 
     elevenlabs_api_key: SecretStr | None = Field(default=None, description="Key of ElevenLabs.")
     elevenlabs_base_url: str = Field(
@@ -60,3 +82,18 @@ class SpeechSettings(EnvSettings):
     speech_parallel: int = Field(
         default=2, ge=1, le=64, description="Pieces of one answer that are spoken at once."
     )
+
+    def lexicon(self) -> Lexicon | None:
+        """Reads the pronunciation dictionary, if there is one.
+
+        Raises:
+            ConfigError: `setting_invalid`, naming the variable, the file and the line.
+        """
+        from speech.text import Lexicon
+
+        if self.pronunciations is None:
+            return None
+        try:
+            return Lexicon.load(self.pronunciations)
+        except ConfigError as error:
+            raise ConfigError(error.code, f"PRONUNCIATIONS: {error.message}") from error

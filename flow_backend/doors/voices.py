@@ -24,9 +24,13 @@ class Voices:
 
     @classmethod
     def of(cls, settings: SpeechSettings) -> Voices:
-        """The voices that the settings allow; nothing is loaded yet."""
+        """The voices that the settings allow; no model is loaded yet.
+
+        Raises:
+            ConfigError: `setting_invalid` for a pronunciation dictionary that is wrong.
+        """
         cache = AudioCache(settings.audio_cache_mb * 1024 * 1024)
-        return cls(settings, LocalEngines(), cache, {})
+        return cls(settings, LocalEngines(lexicon=settings.lexicon()), cache, {})
 
     def get(self, name: str | None = None) -> TTSProvider:
         """A provider by name, or the setting TTS's first that is not a plugin of the worker's.

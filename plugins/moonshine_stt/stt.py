@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +13,13 @@ from livekit.agents import (
     DEFAULT_API_CONNECT_OPTIONS,
     NOT_GIVEN,
     APIConnectOptions,
-    APIError,
     LanguageCode,
     NotGivenOr,
     stt,
     utils,
 )
 
+from plugins.errors import translated
 from protocol.errors import SpeechError
 from speech.audio import resample
 from speech.moonshine import MoonshineEngine, MoonshineStream, Stage, StreamEvent
@@ -108,7 +106,7 @@ class STT(stt.STT[Any]):
     ) -> stt.SpeechEvent:
         frame = rtc.combine_audio_frames(buffer)
         mono = _frames(frame).mean(axis=1, dtype=np.float32) / np.float32(32768)
-        with _as_api_errors():
+        with translated():
             samples = resample(mono, frame.sample_rate, _RATE_HZ)
             transcript = await self._engine.transcribe(samples)
         return stt.SpeechEvent(
@@ -146,7 +144,7 @@ class RecognizeStream(stt.RecognizeStream):
         super().__init__(stt=stt, conn_options=conn_options)
 
     async def _run(self) -> None:
-        with _as_api_errors():
+        with translated():
             async for item in self._input_ch:
                 if isinstance(item, rtc.AudioFrame):
                     await self._listen(item)
@@ -209,12 +207,3 @@ class RecognizeStream(stt.RecognizeStream):
 def _frames(frame: rtc.AudioFrame) -> npt.NDArray[np.int16]:
     """int16 [samples, channels], as LiveKit interleaves them."""
     return np.frombuffer(frame.data, dtype=np.int16).reshape(-1, frame.num_channels)
-
-
-@contextlib.contextmanager
-def _as_api_errors() -> Iterator[None]:
-    """LiveKit retries what is retryable and tells the session of the rest."""
-    try:
-        yield
-    except SpeechError as error:
-        raise APIError(error.message, body=error.as_dict(), retryable=error.retryable) from error

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from livekit.agents import APIConnectOptions, APIError, tts, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, TimedString
+from livekit.agents import APIConnectOptions, tts, utils
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
+from plugins.errors import translated
 from plugins.piper_tts.frames import FrameEmitter
 from plugins.sentences import sentences
-from protocol.errors import ParleyError
+from plugins.written import SILENCE_S, Written
 from speech.piper import DEFAULT_VOICE, PiperEngine, shared_engine
 from speech.sentences import SentenceStreamBuffer
 from speech.text import SpokenStream
-
-_SILENCE_S = 0.1
-"""Stands for text in which there is nothing to say: LiveKit takes no sound for a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +135,9 @@ class SynthesizeStream(tts.SynthesizeStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         _initialize(output_emitter, self._piper, stream=True)
         output_emitter.start_segment(segment_id=utils.shortuuid())
-        with _translated():
+        with translated():
             speaker = await _Speaker.of(self._piper, output_emitter)
-            found = sentences(self._input_ch, self._piper._options.buffer(), speaker.written)
+            found = sentences(self._input_ch, self._piper._options.buffer(), speaker.written.add)
             async with aclosing(found):
                 async for sentence in found:
                     self._mark_started()
@@ -159,9 +156,9 @@ class ChunkedStream(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         _initialize(output_emitter, self._piper, stream=False)
         buffer = self._piper._options.buffer()
-        with _translated():
+        with translated():
             speaker = await _Speaker.of(self._piper, output_emitter)
-            speaker.written(self._input_text)
+            speaker.written.add(self._input_text)
             for sentence in [*buffer.push(self._input_text), *buffer.flush()]:
                 await speaker.say(sentence)
             speaker.finish()
@@ -172,12 +169,9 @@ class _Speaker:
 
     def __init__(self, piper: TTS, language: str, frames: FrameEmitter) -> None:
         self._piper = piper
-        self._spoken = SpokenStream(language)
+        self._spoken = SpokenStream(language, piper._engine.lexicon)
         self._frames = frames
-        self._text = ""
-        """Everything written so far."""
-        self._told = 0
-        """How much of it has been sent with its time."""
+        self.written = Written()
         self._sounded = False
 
     @classmethod
@@ -186,15 +180,11 @@ class _Speaker:
         voice = await piper._engine.ready(piper._options.voice)
         return cls(piper, voice.language, FrameEmitter(emitter, piper.sample_rate))
 
-    def written(self, token: str) -> None:
-        """Takes text before the sentences that it completes are said."""
-        self._text += token
-
     async def say(self, sentence: str) -> None:
         """Speaks the next sentence of what was written."""
         options = self._piper._options
-        start = self._text.index(sentence, self._told)
-        paragraph = self._text.count("\n", self._told, start) > 1
+        start = self.written.find(sentence)
+        paragraph = self.written.begins_paragraph(start)
         pause_s = options.paragraph_pause_s if paragraph else options.sentence_pause_s
         stream = self._piper._engine.stream(
             self._spoken.push(sentence),
@@ -211,38 +201,24 @@ class _Speaker:
                         self._frames.pause(pause_s)
                     origin_s = self._frames.position_s
                 self._sounded = True
-                self._frames.words(
-                    [
-                        self._timed(
-                            start + word.end_char,
-                            origin_s + word.start_s,
-                            origin_s + word.end_s,
-                        )
-                        for word in chunk.words
-                    ]
-                )
+                for word in chunk.words:
+                    start_s, end_s = origin_s + word.start_s, origin_s + word.end_s
+                    self._frames.words(self.written.timed(start + word.end_char, start_s, end_s))
                 self._frames.speech(chunk.samples.tobytes())
         self._tell_rest(start + len(sentence))
         self._frames.fill()
 
     def finish(self) -> None:
         """Ends the segment."""
-        self._tell_rest(len(self._text))
-        if self._text.strip() and not self._sounded:
-            self._frames.pause(_SILENCE_S)
+        self._tell_rest(len(self.written.text))
+        if self.written.text.strip() and not self._sounded:
+            self._frames.pause(SILENCE_S)
             self._frames.fill()
 
     def _tell_rest(self, upto: int) -> None:
         """Sends text without a sound of its own with the end of the sound so far."""
-        if upto > self._told:
-            position_s = self._frames.position_s
-            self._frames.words([self._timed(upto, position_s, position_s)])
-
-    def _timed(self, upto: int, start_s: float, end_s: float) -> TimedString:
-        """What was written up to a position and has not been sent."""
-        text = self._text[self._told : upto]
-        self._told = upto
-        return TimedString(text, start_time=start_s, end_time=end_s)
+        position_s = self._frames.position_s
+        self._frames.words(self.written.timed(upto, position_s, position_s))
 
 
 def _initialize(emitter: tts.AudioEmitter, piper: TTS, *, stream: bool) -> None:
@@ -253,12 +229,3 @@ def _initialize(emitter: tts.AudioEmitter, piper: TTS, *, stream: bool) -> None:
         mime_type="audio/pcm",
         stream=stream,
     )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns errors of the project into LiveKit's."""
-    try:
-        yield
-    except ParleyError as error:
-        raise APIError(error.message, body=error.as_dict(), retryable=error.retryable) from error

@@ -15,7 +15,7 @@ from livekit.agents import (
     utils,
 )
 
-from plugins.provider_speech.errors import translated
+from plugins.errors import translated
 from speech.audio import resample
 from speech.stt import STTProvider
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from livekit.agents import APIConnectOptions, tts, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, TimedString
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
-from plugins.provider_speech.errors import translated
+from plugins.errors import translated
 from plugins.sentences import sentences
+from plugins.written import SILENCE_S, Written
 from speech.sentences import SentenceStreamBuffer
 from speech.tts import TTSProvider
 
-_SILENCE_S = 0.1
-"""Stands for text in which there is nothing to say: LiveKit takes no sound for a failure."""
+_MIN_FIRST_CHARS = 6
+"""A first sentence this long is spoken at once: silence costs more than rhythm."""
 
 
 class TTS(tts.TTS[str]):
@@ -70,7 +71,7 @@ class _ChunkedStream(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         speaker = _Speaker(self._adapter, output_emitter, stream=False)
         buffer = SentenceStreamBuffer()
-        speaker.written(self._input_text)
+        speaker.written.add(self._input_text)
         with translated():
             for sentence in [*buffer.push(self._input_text), *buffer.flush()]:
                 await speaker.say(sentence)
@@ -86,7 +87,8 @@ class _SynthesizeStream(tts.SynthesizeStream):
         speaker = _Speaker(self._adapter, output_emitter, stream=True)
         output_emitter.start_segment(segment_id=utils.shortuuid())
         with translated():
-            found = sentences(self._input_ch, SentenceStreamBuffer(), speaker.written)
+            buffer = SentenceStreamBuffer(min_first_length=_MIN_FIRST_CHARS)
+            found = sentences(self._input_ch, buffer, speaker.written.add)
             async with aclosing(found):
                 async for sentence in found:
                     self._mark_started()
@@ -101,9 +103,7 @@ class _Speaker:
     def __init__(self, adapter: TTS, emitter: tts.AudioEmitter, *, stream: bool) -> None:
         self._adapter = adapter
         self._emitter = emitter
-        self._text = ""
-        self._told = 0
-        """How much of the text has been sent with its time."""
+        self.written = Written()
         self._samples = 0
         emitter.initialize(
             request_id=utils.shortuuid(),
@@ -117,13 +117,9 @@ class _Speaker:
     def _position_s(self) -> float:
         return self._samples / self._adapter.sample_rate
 
-    def written(self, token: str) -> None:
-        """Takes text before the sentences that it completes are said."""
-        self._text += token
-
     async def say(self, sentence: str) -> None:
         """Speaks the next sentence of what was written."""
-        start = self._text.index(sentence, self._told)
+        start = self.written.find(sentence)
         origin_s = self._position_s
         adapter = self._adapter
         stream = adapter._provider.stream(sentence, voice=adapter._voice, speed=adapter._speed)
@@ -139,9 +135,10 @@ class _Speaker:
 
     def finish(self) -> None:
         """Ends the segment."""
-        if self._text.strip() and not self._samples:
-            self._push(bytes(2 * round(_SILENCE_S * self._adapter.sample_rate)))
-        self._tell(len(self._text), self._position_s, self._position_s)
+        text = self.written.text
+        if text.strip() and not self._samples:
+            self._push(bytes(2 * round(SILENCE_S * self._adapter.sample_rate)))
+        self._tell(len(text), self._position_s, self._position_s)
         self._emitter.flush()
 
     def _push(self, pcm: bytes) -> None:
@@ -150,7 +147,6 @@ class _Speaker:
 
     def _tell(self, upto: int, start_s: float, end_s: float) -> None:
         """Sends what was written up to a position and has not been sent."""
-        if upto > self._told and self._adapter.capabilities.aligned_transcript:
-            text = TimedString(self._text[self._told : upto], start_time=start_s, end_time=end_s)
-            self._emitter.push_timed_transcript(text)
-        self._told = max(self._told, upto)
+        timed = self.written.timed(upto, start_s, end_s)
+        if timed and self._adapter.capabilities.aligned_transcript:
+            self._emitter.push_timed_transcript(timed)

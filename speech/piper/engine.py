@@ -24,7 +24,7 @@ from speech.piper.utterance import Utterance
 from speech.piper.voice import PiperVoice, read_config
 from speech.piper.voices import find_voice
 from speech.piper.workers import Workers
-from speech.text import Spoken
+from speech.text import Lexicon, Spoken
 
 MAX_TEXT_CHARS = 200_000
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
@@ -45,6 +45,7 @@ class PiperEngine:
         cache_dir: Where the stages of voices are kept; by default in the user's cache.
         voices_dir: Where downloaded voices lie; by default in the user's data.
         seed: Of the streams that bring none of their own: the same text then sounds the same.
+        lexicon: Pronunciations for every stream.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class PiperEngine:
         cache_dir: Path | None = None,
         voices_dir: Path | None = None,
         seed: int | None = None,
+        lexicon: Lexicon | None = None,
     ) -> None:
         if threads < 1:
             raise ValueError(f"threads is {threads}, expected 1 or more")
@@ -62,6 +64,7 @@ class PiperEngine:
         self._cache_dir = cache_dir or platformdirs.user_cache_path("parley") / "piper"
         self._voices_dir = voices_dir
         self._seed = seed
+        self.lexicon = lexicon
         self._voices: dict[Path, PiperVoice] = {}
         self._asked: dict[str, PiperVoice] = {}
         """Loaded voices as they were asked for: they speak on when their files have gone."""
@@ -189,7 +192,7 @@ class PiperEngine:
         speaking = _Speaking(
             written,
             loaded,
-            lines_of(text, loaded),
+            lines_of(text, loaded, self.lexicon),
             Track(loaded.sample_rate_hz, rate_hz, loaded.level_db),
             np.random.default_rng(self._seed if seed is None else seed),
             speaker=loaded.speaker_id(speaker),

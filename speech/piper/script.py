@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from speech.piper.voice import PiperVoice
 from speech.piper.words import assign
 from speech.sentences import SentenceStreamBuffer
-from speech.text import Spoken, SpokenStream
+from speech.text import Lexicon, Spoken, SpokenStream
 
 _WORD = re.compile(r"\S+")
 CLAUSE_IDS = 240
@@ -42,13 +42,15 @@ class Line:
     """What lies between this line and the one before: `none`, `clause`, `sentence`, `paragraph`."""
 
 
-def lines_of(text: str | Spoken, voice: PiperVoice) -> Iterator[Line]:
+def lines_of(
+    text: str | Spoken, voice: PiperVoice, lexicon: Lexicon | None = None
+) -> Iterator[Line]:
     """Reads a text line by line, each only when it is asked for."""
     if isinstance(text, Spoken):
         yield from _sentence(text, 0, voice, "none")
         return
     buffer = SentenceStreamBuffer()
-    spoken = SpokenStream(voice.language)
+    spoken = SpokenStream(voice.language, lexicon)
     done = 0
     pause = "none"
     for sentence in [*buffer.push(text), *buffer.flush()]:

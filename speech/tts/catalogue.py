@@ -26,7 +26,7 @@ class Entry:
 def _piper(settings: SpeechSettings, engines: LocalEngines) -> TTSProvider:
     from speech.tts.piper import PiperTTS
 
-    return PiperTTS(engines.piper)
+    return PiperTTS(engines.piper, settings.piper_voice, sentence_pause_s=settings.sentence_pause_s)
 
 
 def _elevenlabs(settings: SpeechSettings, engines: LocalEngines) -> TTSProvider:
@@ -78,7 +78,7 @@ def create(name: str, settings: SpeechSettings, engines: LocalEngines) -> TTSPro
             f"There is no voice provider {name[:40]!r}. There are: {', '.join(CATALOGUE)}.",
         )
     made = CATALOGUE[name].make(settings, engines)
-    return made if made.speaks_markup else SpokenTTS(made)
+    return made if made.speaks_markup else SpokenTTS(made, engines.lexicon)
 
 
 def is_configured(name: str, settings: SpeechSettings) -> bool:

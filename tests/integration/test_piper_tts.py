@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 
 from plugins.piper_tts import TTS
 from speech.piper import PiperEngine
+from speech.text import Lexicon
+from speech.tts.piper import PiperTTS
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +83,27 @@ async def test_errors_become_api_errors_that_say_whether_to_retry(piper: TTS) ->
         await anext(stream)
     assert not caught.value.retryable
     await stream.aclose()
+
+
+async def test_the_pronunciation_dictionary_is_heard(tmp_path: Path) -> None:
+    lexicon = Lexicon.parse(["hush =", "ok = all of this is said instead"])
+    engine = PiperEngine(threads=2, cache_dir=tmp_path, lexicon=lexicon)
+    async with engine:
+        plain = await _speak(TTS(engine=engine), ["Yes."])
+        long = await _speak(TTS(engine=engine), ["OK."])
+        silent = await _speak(TTS(engine=engine), ["Hush."])
+        whole = await engine.synthesize("Hush.")
+    duration_s = [sum(event.frame.duration for event in events) for events in (plain, long)]
+    assert duration_s[1] > duration_s[0] + 0.5
+    assert "".join(_transcript(long)) == "OK."
+    assert not any(bytes(event.frame.data).strip(b"\0") for event in silent)
+    assert whole.samples.size == 0
+
+
+async def test_sentences_of_a_door_are_a_pause_apart(engine: PiperEngine) -> None:
+    door = PiperTTS(engine, sentence_pause_s=0.3)
+    sentence = await door.synthesize('"So it is."')
+    tail = sentence.samples[-round(0.3 * sentence.sample_rate_hz) :]
+    assert not tail.any()
+    clause = await door.synthesize("So it is,")
+    assert np.abs(clause.samples[-round(0.1 * clause.sample_rate_hz) :]).max() > 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from speech.chunk import SpeechChunk, WordTiming
+from speech.text import Lexicon
 from speech.tts.base import TTSProvider, Voice
 from speech.tts.spoken import SpokenTTS
 
@@ -64,3 +65,12 @@ async def test_timings_point_to_what_was_written() -> None:
     [chunk] = [chunk async for chunk in SpokenTTS(ReadingTTS()).stream(text)]
     assert [word.text for word in chunk.words] == ["It", "is", "very", "good."]
     assert chunk.words[2].start_char == text.index("very")
+
+
+async def test_the_pronunciation_dictionary_goes_before_the_text() -> None:
+    reading = ReadingTTS()
+    text = "Ask **Parley** now."
+    voice = SpokenTTS(reading, Lexicon.parse(["parley = PAR lee"]))
+    [chunk] = [chunk async for chunk in voice.stream(text)]
+    assert reading.texts == ["Ask PAR lee now."]
+    assert [text[word.start_char : word.end_char] for word in chunk.words][1:3] == ["Parley"] * 2
