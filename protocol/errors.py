@@ -100,7 +100,7 @@ class FlowError(ParleyError):
 
     codes: ClassVar[dict[str, Wire]] = {
         "request_invalid": Wire(422, ws_close=1007),
-        "flow_not_found": Wire(404),
+        "flow_not_found": Wire(404, ws_close=1008),
         "flow_exists": Wire(409),
         "flow_invalid": Wire(422),
         "flow_conflict": Wire(409),

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import re
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +21,7 @@ from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.conversation import answer, chat_flow, transient_session
 from flow_backend.doors.heard import HeardAudio
 from flow_backend.doors.speaking import Audio, Failed, Limits, Text, TextOver, Voice, speak
+from flow_backend.doors.turn_times import TurnTimes
 from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineParts
 from flow_backend.engine.session import Session
@@ -60,6 +63,17 @@ class ModelSettings(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, le=100_000)
 
 
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a client chose when it connected."""
+
+    flow_id: str | None = None
+    """Flow that answers where there are no characters; its greeting is spoken at once. None: the
+    setting CHAT_FLOW, without a greeting."""
+    details: bool = False
+    """Tell the session behind the call and each turn's times, too."""
+
+
 class Client(ABC):
     """Where the call's messages go."""
 
@@ -85,7 +99,9 @@ class VoiceCall:
         engine: Engine,
         voices: Voices,
         settings: ChatSettings,
+        options: CallOptions | None = None,
     ) -> None:
+        self._options = options or CallOptions()
         self.id = uuid4().hex
         self._client = client
         self._parts = parts
@@ -99,6 +115,9 @@ class VoiceCall:
         """What other characters said since each one's last answer."""
         self._answering: asyncio.Task[None] | None = None
         self._speaking: _Speaking | None = None
+        self._heard_s = 0.0
+        """Seconds of microphone audio since listening began."""
+        self._heard_rate_hz = 16_000
         self._stt: MoonshineStream | None = None
         self._listening: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -124,6 +143,37 @@ class VoiceCall:
     async def failed(self) -> None:
         """Waits for the call's end; raises what ended it."""
         await asyncio.shield(self._failure)
+
+    async def begin(self) -> None:
+        """Opens the chosen flow and begins its greeting.
+
+        Raises:
+            FlowError: `flow_not_found`, `template_failed`.
+        """
+        if self._options.flow_id is None:
+            return
+        session, greeting = await self._engine.open(self._options.flow_id)
+        self._sessions[AGENT.id] = session
+        await self._tell_session(session)
+        if greeting:
+            self._answering = asyncio.create_task(self._greet(session, greeting), name="greeting")
+            self._answering.add_done_callback(self._answered)
+
+    async def _greet(self, session: Session, greeting: str) -> None:
+        async def once() -> AsyncGenerator[str, None]:
+            yield greeting
+
+        speaking = _Speaking(session, uuid4().hex, TurnTimes(monotonic))
+        try:
+            await self._speak(AGENT, speaking, once())
+        except ParleyError as error:
+            await self._tell_failure(error, speaking.message_id)
+
+    async def _tell_session(self, session: Session) -> None:
+        if self._options.details:
+            await self._client.send(
+                {"type": "session", "flow_id": session.plan.flow.id, "session_id": session.id}
+            )
 
     async def set_model(self, model: ModelSettings) -> None:
         """Takes another model; the conversation so far is forgotten with the old one's sessions.
@@ -158,12 +208,17 @@ class VoiceCall:
         for session in sessions.values():
             await session.aclose()
 
-    async def say(self, text: str) -> None:
-        """The user says something; an answer that runs is interrupted."""
+    async def say(self, text: str, heard: dict[str, float] | None = None) -> None:
+        """The user says something; an answer that runs is interrupted.
+
+        Args:
+            text: Their words.
+            heard: For spoken ones, when they were heard; see `TurnTimes`.
+        """
         if not text.strip():
             raise FlowError("request_invalid", "The text is empty.", path="data.text")
         await self.interrupt()
-        self._answering = asyncio.create_task(self._answer(text), name="answer")
+        self._answering = asyncio.create_task(self._answer(text, heard), name="answer")
         self._answering.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
@@ -179,6 +234,12 @@ class VoiceCall:
             await self._client.send(
                 {"type": "interrupted", "message_id": speaking.message_id, "heard_text": heard}
             )
+            await self._tell_times(speaking, interrupted=True)
+
+    async def _tell_times(self, speaking: _Speaking, *, interrupted: bool) -> None:
+        if self._options.details and speaking.turn_id is not None:
+            times = speaking.times.waterfall(speaking.turn_id, interrupted=interrupted)
+            await self._client.send({"type": "waterfall", **times})
 
     async def _cancel_answer(self) -> None:
         answering, self._answering, self._speaking = self._answering, None, None
@@ -186,20 +247,22 @@ class VoiceCall:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
 
-    async def _answer(self, text: str) -> None:
+    async def _answer(self, text: str, heard: dict[str, float] | None) -> None:
         for character in self._addressed(text):
             message_id = uuid4().hex
+            times, heard = TurnTimes(monotonic, heard), None
             try:
-                await self._answer_as(character, text, message_id)
+                await self._answer_as(character, text, message_id, times)
             except ParleyError as error:
-                if error.code == "client_too_slow":
-                    raise
-                self._speaking = None
-                await self._client.send(
-                    {"type": "error", "code": error.code, "message": error.message}
-                )
-                await self._client.send({"type": "text_stream_stop", "message_id": message_id})
+                await self._tell_failure(error, message_id)
                 return
+
+    async def _tell_failure(self, error: ParleyError, message_id: str) -> None:
+        if error.code == "client_too_slow":
+            raise error
+        self._speaking = None
+        await self._client.send({"type": "error", "code": error.code, "message": error.message})
+        await self._client.send({"type": "text_stream_stop", "message_id": message_id})
 
     def _addressed(self, text: str) -> list[Character]:
         """Who answers: those that are named, in the order of naming, else everybody in turn."""
@@ -216,7 +279,10 @@ class VoiceCall:
         session = self._sessions.get(character.id)
         if session is None:
             if character is AGENT and self._model == ModelSettings():
-                session, _ = await self._engine.open(self._settings.chat_flow)
+                session, _ = await self._engine.open(
+                    self._options.flow_id or self._settings.chat_flow
+                )
+                await self._tell_session(session)
             else:
                 flow = chat_flow(
                     llm=_reference(self._model),
@@ -228,16 +294,26 @@ class VoiceCall:
             self._sessions[character.id] = session
         return session
 
-    async def _answer_as(self, character: Character, text: str, message_id: str) -> None:
+    async def _answer_as(
+        self, character: Character, text: str, message_id: str, times: TurnTimes
+    ) -> None:
         session = await self._session(character)
         overheard = self._unseen.pop(character.id, [])
         message = "\n".join([*overheard, text])
+        speaking = _Speaking(session, message_id, times)
+        await self._speak(character, speaking, answer(session, message, on_event=speaking.note))
+
+    async def _speak(
+        self, character: Character, speaking: _Speaking, tokens: AsyncGenerator[str, None]
+    ) -> None:
+        """Sends an answer's text and sound; done once all of it has sounded."""
         voice = Voice(self._voices.get(), character.voice, character.speed)
-        speaking = self._speaking = _Speaking(session, message_id)
+        self._speaking = speaking
+        message_id = speaking.message_id
         names = {"message_id": message_id, "character_name": character.name}
         await self._client.send({"type": "text_stream_start", **names})
         spoken = speak(
-            answer(session, message, on_event=speaking.note),
+            tokens,
             SentenceStreamBuffer(min_first_length=8),
             voice,
             limits=Limits(parallel=self._voices.settings.speech_parallel),
@@ -268,6 +344,7 @@ class VoiceCall:
                 self._unseen.setdefault(other.id, []).append(f"{character.name}: {said}")
         await speaking.audio.over()
         self._speaking = None
+        await self._tell_times(speaking, interrupted=False)
 
     async def _send_audio(
         self, event: Audio, character: Character, names: dict[str, str], speaking: _Speaking
@@ -287,11 +364,13 @@ class VoiceCall:
             "chunk_index": speaking.audio.next_index(event.sequence),
         }
         speaking.audio.add(event.text, event.sequence, chunk)
+        speaking.times.audio()
         await self._client.send(meta, chunk.samples.astype("<i2", copy=False).tobytes())
 
     async def start_listening(self, sample_rate_hz: int) -> None:
         """Takes microphone audio at this rate from now on."""
         await self.stop_listening()
+        self._heard_s, self._heard_rate_hz = 0.0, sample_rate_hz
         self._stt = self._voices.engines.moonshine.stream(sample_rate_hz=sample_rate_hz)
         self._listening = asyncio.create_task(self._listen(self._stt), name="listening")
         self._listening.add_done_callback(self._answered)
@@ -325,12 +404,14 @@ class VoiceCall:
             raise SpeechError(
                 "audio_invalid", f"PCM16 comes in pairs of bytes; this frame has {len(pcm)}."
             )
+        self._heard_s += len(pcm) / 2 / self._heard_rate_hz
         await self._stt.push(np.frombuffer(pcm, "<i2").astype(np.int16, copy=False))
 
     async def _listen(self, stt: MoonshineStream) -> None:
         """Turns transcription events into messages, interruptions and the user's turns."""
         ending: asyncio.Task[None] | None = None
         barge: asyncio.Task[None] | None = None
+        heard: dict[str, float] = {}
         try:
             async for event in stt:
                 match event.stage:
@@ -346,10 +427,14 @@ class VoiceCall:
                         _cancel(ending)
                         await self._client.send({"type": "stt_update", "text": event.text})
                         ending = asyncio.create_task(_end_turn(stt))
+                        now_s = monotonic()
+                        since_s = max(0.0, self._heard_s - event.end_s) if event.end_s else 0.0
+                        heard = {"ended": now_s - since_s, "vad": now_s}
                     case Stage.FINAL:
                         await self._client.send({"type": "stt_finished", "text": event.text})
                         if event.text:
-                            await self.say(event.text)
+                            await self.say(event.text, {**heard, "transcript": monotonic()})
+                        heard = {}
         finally:
             _cancel(ending)
             _cancel(barge)
@@ -384,20 +469,22 @@ def _instructions(character: Character) -> str:
 class _Speaking:
     """The answer that runs: its turn, and how much of its audio has sounded."""
 
-    def __init__(self, session: Session, message_id: str) -> None:
+    def __init__(self, session: Session, message_id: str, times: TurnTimes) -> None:
         self.session = session
         self.message_id = message_id
+        self.times = times
+        self.turn_id: str | None = None
         self.audio = HeardAudio(monotonic)
-        self._turn_id: str | None = None
 
     def note(self, event: dict[str, Any]) -> None:
-        """Learns the turn's id from its events."""
-        self._turn_id = event["turn_id"]
+        """Learns the turn's id and its times from its events."""
+        self.turn_id = event["turn_id"]
+        self.times.event(event)
 
     async def report(self) -> str:
         """Tells the session what was heard until now, and gives it."""
         heard = self.audio.heard_text()
-        if self._turn_id is not None:
-            turn = await self.session.turn(self._turn_id)
+        if self.turn_id is not None:
+            turn = await self.session.turn(self.turn_id)
             await self.session.heard(turn, heard, interrupted=True)
         return heard

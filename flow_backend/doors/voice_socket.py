@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flow_backend.api.errors import error_response
-from flow_backend.doors.voice_call import Character, Client, ModelSettings, VoiceCall
+from flow_backend.doors.voice_call import CallOptions, Character, Client, ModelSettings, VoiceCall
 from protocol.errors import AccessError, FlowError, ParleyError, SpeechError, StreamError
 
 router = APIRouter()
@@ -115,8 +115,18 @@ class _ClientGoneError(Exception):
 
 
 @router.websocket("/ws")
-async def voice_socket(socket: WebSocket) -> None:
-    """One connection: one call, which ends with it."""
+async def voice_socket(
+    socket: WebSocket,
+    flow: Annotated[str | None, Query(max_length=200)] = None,
+    details: bool = False,
+) -> None:
+    """One connection: one call, which ends with it.
+
+    Args:
+        socket: The connection.
+        flow: Id of the flow that answers, and greets at once; by default the setting CHAT_FLOW.
+        details: Send `session` and `waterfall` messages, too.
+    """
     app = socket.app.state
     try:
         await app.rate_limit.check(socket)
@@ -125,9 +135,11 @@ async def voice_socket(socket: WebSocket) -> None:
         return
     await socket.accept()
     client = _Socket(socket)
-    call = VoiceCall(client, app.parts, app.engine, app.voices, app.settings)
+    options = CallOptions(flow or None, details)
+    call = VoiceCall(client, app.parts, app.engine, app.voices, app.settings, options)
     try:
         async with call:
+            await call.begin()
             receiving = asyncio.ensure_future(_receive(socket, client, call))
             failing = asyncio.ensure_future(call.failed())
             try:

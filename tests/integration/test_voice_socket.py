@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from flow_backend.llm.scripted import Reply
 from speech.audio import resample, to_int16
@@ -173,3 +174,60 @@ async def test_doors_pass_over_voices_that_only_the_worker_has() -> None:
         response = await backend.client.post("/api/chat", json={"message": "Hello"})
         assert response.status_code == 200
         assert response.json()["audio_chunks"] == 1
+
+
+async def test_a_chosen_flow_greets_and_tells_its_session_and_times() -> None:
+    async with serve_backend([Reply(say="At nine.", times=None)]) as backend:
+        speak_with(backend, TellingTTS())
+        flow = {
+            "id": "desk",
+            "nodes": [
+                {"id": "hello", "type": "start", "data": {"greeting": "Front desk, hello."}},
+                {"id": "talk", "type": "conversation", "data": {"instructions": "Be brief."}},
+            ],
+            "edges": [{"id": "e", "source": "hello", "target": "talk"}],
+        }
+        assert (await backend.client.post("/api/flows", json=flow)).status_code == 201
+        assert (await backend.client.post("/api/flows/desk/publish")).status_code == 200
+        address = f"{socket_url(backend)}?flow=desk&details=true"
+        async with connect(address, proxy=None) as socket:
+            session = await until(socket, "session")
+            assert session["flow_id"] == "desk"
+            assert (await until(socket, "text_chunk"))["text"] == "Front desk, hello."
+            await until(socket, "audio_complete")
+            await send(socket, "user_message", {"text": "When do you open?"})
+            assert (await until(socket, "text_chunk"))["text"].startswith("At")
+            waterfall = await until(socket, "waterfall")
+            names = [stage["name"] for stage in waterfall["stages"]]
+            assert {"first_token", "first_audio", "played", "node talk"} <= set(names)
+            assert waterfall["total_ms"] >= waterfall["stages"][0]["start_ms"]
+            assert not waterfall["interrupted"]
+            path = f"/api/flows/desk/sessions/{session['session_id']}"
+            state = (await backend.client.get(path)).json()
+            assert state["node_id"] == "talk"
+
+
+async def test_a_flow_that_is_not_there_closes_with_the_reason() -> None:
+    async with (
+        serve_backend([Reply(say="Hi.", times=None)]) as backend,
+        connect(f"{socket_url(backend)}?flow=nowhere", proxy=None) as socket,
+    ):
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+        assert "nowhere" in closed.value.rcvd.reason
+
+
+async def test_who_asks_for_no_details_gets_none() -> None:
+    async with serve_backend([Reply(say="Hi.", times=None)]) as backend:
+        speak_with(backend, TellingTTS())
+        async with connect(socket_url(backend), proxy=None) as socket:
+            await send(socket, "user_message", {"text": "Hello."})
+            kinds = [(await receive(socket))["type"]]
+            while kinds[-1] != "audio_complete":
+                kinds.append((await receive(socket))["type"])
+            await send(socket, "user_message", {"text": "Again."})
+            while kinds[-1] != "text_stream_start":
+                kinds.append((await receive(socket))["type"])
+    assert not {"session", "waterfall"} & set(kinds)
