@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow_backend.engine.pace import filler_after_ms
 from flow_backend.engine.prompt import build_prompt
 from flow_backend.engine.state import Entry
 from flow_backend.flows.document import Template
@@ -24,13 +26,19 @@ if TYPE_CHECKING:
 
 
 class Filler(BaseModel):
-    """What is said while a slow call is under way."""
+    """What is said while a slow call is under way.
+
+    A call that is known to take long is covered at once; one that usually ends soon after
+    `after_ms` is waited for a little longer, since the filler would only delay its answer.
+    """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     text: Template = Field(min_length=1)
     after_ms: int = Field(default=700, ge=0, le=60_000)
-    """Said if the answer takes longer."""
+    """The silence that is borne while nothing is known about the call."""
+    usual_ms: int | None = Field(default=None, ge=0, le=600_000)
+    """How long the call usually takes; None: as the last calls took."""
 
 
 class NodeContext:
@@ -151,14 +159,26 @@ class NodeContext:
 
     @contextmanager
     def _speaking_if_slow(self, filler: Filler | None) -> Iterator[None]:
+        """Speaks the filler, a template, when it is worth it; learns how long the work takes."""
         if filler is None:
             yield
             return
+        durations, place = self._runner.parts.durations, (self._runner.plan.flow.id, self.node.id)
+        usual_ms = durations.usual_ms(*place) if filler.usual_ms is None else filler.usual_ms
+        text = self.render(filler.text)
+
+        def speak() -> None:
+            # A turn that has ended meanwhile says nothing more; its task is about to notice.
+            if not self._runner.turn.concluded:
+                self.speak(text)
+
         timer = asyncio.get_running_loop().call_later(
-            filler.after_ms / 1000, self.speak, filler.text
+            filler_after_ms(filler.after_ms, usual_ms) / 1000, speak
         )
+        begun = monotonic()
         try:
             yield
+            durations.took(*place, (monotonic() - begun) * 1000)
         finally:
             timer.cancel()
 
@@ -185,10 +205,15 @@ class NodeContext:
             return await asyncio.shield(outbox.start(row))
 
     async def find_passages(
-        self, documents: Sequence[Document], query: str, limit: int
+        self,
+        documents: Sequence[Document],
+        query: str,
+        limit: int,
+        filler: Filler | None = None,
     ) -> list[Passage]:
         """Passages of some documents that fit a query, the best first."""
-        return await self._runner.parts.passages.search(documents, query, limit)
+        with self._speaking_if_slow(filler):
+            return await self._runner.parts.passages.search(documents, query, limit)
 
     def give_passages(self, passages: list[str]) -> None:
         """Puts passages into the prompt of the next spoken answer."""

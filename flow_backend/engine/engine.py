@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 from typing import Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from flow_backend.engine.pace import UsualDurations
 from flow_backend.engine.plan import Plan, make_plan
 from flow_backend.engine.recovery import recover_lost_turns
 from flow_backend.engine.session import Session
@@ -82,6 +83,8 @@ class EngineParts:
     writer: Writer
     outbox: Outbox
     caller: HttpCaller
+    durations: UsualDurations = field(default_factory=UsualDurations)
+    """Learned by this process."""
 
 
 class Engine:

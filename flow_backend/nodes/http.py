@@ -77,11 +77,8 @@ class Http(NodeType[HttpData]):
             FlowError: `http_refused`, `http_failed`, if no `event` edge `error` leads away.
         """
         call = _call(data, context)
-        filler = None
-        if data.filler is not None:
-            filler = Filler(text=context.render(data.filler.text), after_ms=data.filler.after_ms)
         make = context.effect if self.has_side_effects(data) else context.call
-        answer = await make(call, filler)
+        answer = await make(call, data.filler)
         if data.status_variable:
             context.set_variables({data.status_variable: answer.status})
         if answer.error_code is not None or answer.status >= 400:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flow_backend.engine.context import NodeContext
+from flow_backend.engine.context import Filler, NodeContext
 from flow_backend.flows.document import Template
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
 from flow_backend.store.passages import Document
@@ -32,6 +32,7 @@ class KnowledgeData(NodeData):
     """At most so many passages."""
     variable: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Also sets this variable: a list of `{title, text}`."""
+    filler: Filler | None = None
 
 
 class Knowledge(NodeType[KnowledgeData]):
@@ -50,6 +51,7 @@ class Knowledge(NodeType[KnowledgeData]):
             [Document(document.title, document.text) for document in data.documents],
             context.render(data.query),
             data.limit,
+            data.filler,
         )
         context.give_passages(
             [f"{passage.title}: {passage.text}" if passage.title else passage.text

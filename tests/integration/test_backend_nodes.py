@@ -351,6 +351,56 @@ async def test_a_slow_call_is_covered_by_a_filler() -> None:
         assert said == "One moment, Ann. After."
 
 
+async def test_a_filler_that_would_only_delay_the_answer_is_left_out() -> None:
+    async with (
+        serve_outside() as outside,
+        serve_backend(http_allowed_hosts="127.0.0.1") as backend,
+    ):
+        filler = {"text": "One moment.", "after_ms": 0, "usual_ms": 1400}
+        await one(backend, node("http", url=f"{outside.url}/book", filler=filler))
+        assert text_of(await backend.turn("s", "Ann")) == "After."
+
+
+async def test_a_call_that_has_been_slow_is_covered_at_once() -> None:
+    async with (
+        serve_outside() as outside,
+        serve_backend(http_allowed_hosts="127.0.0.1") as backend,
+    ):
+        filler = {"text": "One moment.", "after_ms": 60_000}
+        await one(backend, node("http", url=f"{outside.url}/book", filler=filler))
+        durations = backend.app.state.engine._parts.durations
+        for _ in range(3):
+            durations.took("f", "it", 62_000)
+        outside.go_on.clear()
+        async with backend.open_turn("s", "Ann", "t1") as events:
+            said = ""
+            async for e in events:
+                if e["type"] == "token":
+                    said += e["content"]
+                    outside.go_on.set()
+        assert said == "One moment. After."
+        state = await backend.state("s")
+        assert state["transcript"][-1]["text"] == said
+        assert len(durations._last_ms["f", "it"]) == 4
+
+
+async def test_a_turn_that_is_cut_off_says_no_filler_any_more() -> None:
+    async with (
+        serve_outside() as outside,
+        serve_backend(http_allowed_hosts="127.0.0.1") as backend,
+    ):
+        outside.go_on.clear()
+        filler = {"text": "One moment.", "after_ms": 100}
+        await one(backend, node("http", url=f"{outside.url}/book", filler=filler))
+        async with backend.open_turn("s", "Ann", "t1") as events:
+            async for e in events:
+                if e["type"] == "node_started" and e["node_type"] == "http":
+                    await backend.call("s", "t1", "")
+        outside.go_on.set()
+        state = await backend.state("s")
+        assert [entry["text"] for entry in state["transcript"][2:]] == ["Ann"]
+
+
 # One visit of each node type; speculative turns must leave no trace of any.
 VISITS: dict[str, dict[str, Any]] = {
     "start": {},
