@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import sys
 
 from agent_worker.agent import serve
 from agent_worker.engines import SpeechEngines
 from agent_worker.session import new_session
 from agent_worker.settings import WorkerSettings
+from protocol import logs
 from protocol.errors import ParleyError
 from protocol.settings import load_settings
 
@@ -19,11 +19,7 @@ def main() -> int:
     """Runs the worker; gives the exit status."""
     try:
         settings = load_settings(WorkerSettings)
-        # LiveKit's records carry the caller's words as extra fields: this format shows none.
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.set_up(settings.log_level, settings.log_format)
         asyncio.run(run(settings))
     except ParleyError as error:
         sys.stderr.write(f"{error.message}\n")

@@ -35,6 +35,7 @@ def new_server(settings: WorkerSettings, make_session: SessionFactory) -> AgentS
         api_secret=settings.livekit_api_secret.get_secret_value(),
         host=settings.worker_host,
         port=settings.worker_port,
+        prometheus_port=settings.worker_metrics_port,
         job_executor_type=JobExecutorType.THREAD,
         num_idle_processes=min(IDLE_THREADS, settings.max_calls),
         # The load is the share of calls that are taken: a core's load says nothing about

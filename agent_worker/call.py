@@ -28,6 +28,7 @@ from livekit.agents import (
 )
 from livekit.agents.voice import SpeechHandle
 
+from agent_worker import metrics as counts
 from agent_worker.barge_in import Floor, Kind, judge
 from agent_worker.conversation import Conversation
 from agent_worker.flow_agent import FlowAgent
@@ -38,6 +39,7 @@ from agent_worker.settings import WorkerSettings
 from agent_worker.waterfall import TOPIC, Waterfall
 from plugins import flow_llm
 from protocol.errors import ParleyError
+from protocol.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class Call:
 
     async def start(self) -> None:
         """Joins the room, waits for a participant and begins to listen; then returns."""
+        about(room=self._ctx.job.room.name)
         await self._ctx.connect()
         try:
             participant = await self._ctx.wait_for_participant()
@@ -133,6 +136,7 @@ class Call:
         except ParleyError as error:
             # The next turn tries again.
             logger.warning("No session of flow %s: %s", executor.flow_id, error.code)
+            counts.failed(error.code)
             return phrase_for(error.code, self._settings)
         logger.info(
             "room %s: session %s of flow %s version %d",
@@ -141,8 +145,8 @@ class Call:
             executor.flow_id,
             opened.flow_version,
         )
-        about = dict(zip(SESSION_ATTRIBUTES, (executor.flow_id, opened.session_id), strict=True))
-        await self._ctx.room.local_participant.set_attributes(about)
+        ids = dict(zip(SESSION_ATTRIBUTES, (executor.flow_id, opened.session_id), strict=True))
+        await self._ctx.room.local_participant.set_attributes(ids)
         return opened.greeting or ""
 
     async def _start_direct(self, participant: rtc.RemoteParticipant) -> None:
@@ -226,6 +230,7 @@ class Call:
             if not final:
                 return None
             logger.info("Somebody spoke over the agent: %s", kind.value)
+            counts.overheard(kind)
             # A final transcript is waited for; without words it ends nothing.
             return replace(event, alternatives=[replace(event.alternatives[0], text="")])
         if final:
@@ -300,6 +305,7 @@ class Call:
         )
         if waterfall is not None:
             logger.info("%s", waterfall.log_line())
+            counts.answered(waterfall)
             self._own(self._show(waterfall))
         self._conversation.heard(turn_id, heard, interrupted=interrupted)
         if self._conversation.ended_by == turn_id:
@@ -317,6 +323,7 @@ class Call:
         body = getattr(error, "body", None)
         code = str(body.get("code", "")) if isinstance(body, dict) else ""
         logger.warning("An answer failed: %s", code or type(error).__name__)
+        counts.failed(code or "unknown")
         if self._settings.brain == "openai":
             self._apologise(self._settings.phrase_unreachable)
         elif code == "session_ended":
@@ -328,9 +335,11 @@ class Call:
         error = event.error
         if isinstance(error, stt.STTError) and not error.recoverable:
             logger.warning("Speech could not be transcribed: %s", type(error.error).__name__)
+            counts.failed("transcription")
             self._apologise(self._settings.phrase_repeat)
         elif isinstance(error, tts.TTSError) and not error.recoverable:
             logger.warning("Speech could not be synthesised: %s", type(error.error).__name__)
+            counts.failed("synthesis")
 
     def _on_unintelligible(self, event: UserTranscriptionTimeoutEvent) -> None:
         if self._spoken_over is None and event.speech_duration >= self._settings.repeat_after_s:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from protocol.logs import LogFormat
 from protocol.settings import LogLevel
 from speech.settings import SpeechSettings
 
@@ -160,6 +161,15 @@ class WorkerSettings(SpeechSettings):
         description="Shorter sounds that hold no words are passed over in silence.",
     )
     log_level: LogLevel = Field(default="INFO", description="Least severity that is logged.")
+    log_format: LogFormat = Field(
+        default="text", description="`text`, or `json`: one object a line."
+    )
+    worker_metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on which the worker serves Prometheus metrics; unset: nowhere.",
+    )
 
     @model_validator(mode="after")
     def _delays_in_order(self) -> Self:

@@ -8,6 +8,7 @@ import uvicorn
 
 from flow_backend.app import create_app
 from flow_backend.settings import BackendSettings
+from protocol import logs
 from protocol.errors import ConfigError
 from protocol.settings import load_settings
 
@@ -19,11 +20,12 @@ def main() -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2
+    logs.set_up(settings.log_level, settings.log_format)
     uvicorn.run(
         create_app(settings),
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level.lower(),
+        log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
         # Speech hardly shrinks, and compressing it costs time on every frame.

@@ -28,7 +28,7 @@ from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineLimits, EngineParts, Models
 from flow_backend.flows.folder import BUILTIN, load_folder
 from flow_backend.llm.registry import LLMRegistry
-from flow_backend.metrics import Metrics
+from flow_backend.metrics import CountResponses, Metrics
 from flow_backend.outbound.call import HttpCaller
 from flow_backend.outbound.guard import AddressGuard
 from flow_backend.outbound.outbox import Outbox
@@ -62,9 +62,11 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
 
     app = FastAPI(title="Parley", lifespan=lifespan)
     app.state.settings = settings
+    app.state.metrics = Metrics()
     add_error_handlers(app)
     app.add_middleware(Cors, origins=settings.cors_origins.split(","))
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes)
+    app.add_middleware(CountResponses, metrics=app.state.metrics)
     app.include_router(flows.router)
     app.include_router(sessions.router)
     app.include_router(turns.router)
@@ -115,6 +117,7 @@ async def _open_parts(
         writer=writer,
         outbox=outbox,
         caller=caller,
+        metrics=app.state.metrics,
     )
     folders = [BUILTIN, settings.flows_dir] if settings.flows_dir else [BUILTIN]
     for folder in folders:
@@ -131,7 +134,7 @@ async def _open_parts(
     app.state.engine = await stack.enter_async_context(Engine(parts, alone=alone))
     app.state.tutor = Tutor(ConversationStore(database), parts, settings)
     stack.push_async_callback(app.state.tutor.aclose)
-    app.state.metrics = Metrics(app.state.engine, app.state.voices.cache)
+    app.state.metrics.hold(app.state.engine, app.state.voices)
 
 
 async def _load_model(models: Models) -> None:

@@ -13,6 +13,7 @@ from flow_backend.doors.room_settings import RoomSettings
 from flow_backend.llm.settings import LLMSettings
 from flow_backend.tutor.settings import TutorSettings
 from protocol.errors import ConfigError
+from protocol.logs import LogFormat
 from protocol.settings import LogLevel
 from speech.settings import SpeechSettings
 
@@ -48,6 +49,8 @@ class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings, T
     """Port of the backend and the page; 0: any."""
     log_level: LogLevel = "INFO"
     """Least severity that is logged."""
+    log_format: LogFormat = "text"
+    """`text`, or `json`: one object a line."""
     database_url: str = Field(default="sqlite:///.parley/parley.db", repr=False)
     """`sqlite:///path` or `postgresql://user:password@host/name`."""
     flows_dir: Path | None = None

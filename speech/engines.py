@@ -30,6 +30,11 @@ class LocalEngines:
         return self._piper
 
     @property
+    def waiting(self) -> int:
+        """Pieces of speech that wait for one of Piper's threads."""
+        return 0 if self._piper is None else self._piper.waiting
+
+    @property
     def moonshine(self) -> MoonshineEngine:
         """Made on first use."""
         if self._moonshine is None:

@@ -22,6 +22,7 @@ from flow_backend.flows.document import Flow
 from flow_backend.flows.templates import render
 from flow_backend.flows.variables import check_sizes, coerce
 from flow_backend.llm.base import LLMProvider
+from flow_backend.metrics import Metrics
 from flow_backend.nodes.start import StartData
 from flow_backend.outbound.call import HttpCaller
 from flow_backend.outbound.outbox import Outbox
@@ -83,6 +84,7 @@ class EngineParts:
     writer: Writer
     outbox: Outbox
     caller: HttpCaller
+    metrics: Metrics
     durations: UsualDurations = field(default_factory=UsualDurations)
     """Learned by this process."""
 
@@ -168,6 +170,11 @@ class Engine:
     def session_count(self) -> int:
         """Sessions in memory."""
         return len(self._sessions)
+
+    @property
+    def busy_count(self) -> int:
+        """Sessions with a turn that runs, waits for its commit or is read."""
+        return sum(session.busy for session in self._sessions.values())
 
     async def _find(self, flow_id: str, session_id: str, *, make: bool = False) -> Session | None:
         key = flow_id, session_id

@@ -17,6 +17,7 @@ from flow_backend.llm.base import LLMProvider, UsageDelta
 from flow_backend.nodes.base import End, Go, Wait
 from protocol.errors import FlowError, ParleyError
 from protocol.events import NodeFinished, NodeStarted, WaitingForCommit
+from protocol.logs import about
 
 if TYPE_CHECKING:
     from flow_backend.engine.engine import EngineParts
@@ -43,6 +44,7 @@ class Runner:
         Raises:
             ParleyError: What ended the turn; the draft then stands at the node that failed.
         """
+        about(session=self.session.id, turn=self.turn.id)
         begun_at = (self.draft.node_id, self.draft.waiting)
         node = self.plan.nodes.get(self.draft.node_id or "")
         resumed = node is not None and self.draft.waiting

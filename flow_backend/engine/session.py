@@ -219,8 +219,9 @@ class Session:
 
         A turn that has come to its end is only discarded, if it was never committed.
         """
-        if not turn.committed:
+        if not turn.committed and not turn.discarded:
             turn.discarded = True
+            self._parts.metrics.wasted(turn)
         if not turn.concluded:
             self._conclude(turn, Cancelled(reason=reason, content=turn.spoken))
         if turn.task is not None:
@@ -288,6 +289,7 @@ class Session:
         turn.interrupted = not isinstance(event, Done)
         turn.end_visit()
         turn.stream.on_idle = None
+        self._parts.metrics.turn_over(turn, event)
         if not turn.committed:
             turn.stream.add(event)
             turn.over.set()

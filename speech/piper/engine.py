@@ -80,6 +80,11 @@ class PiperEngine:
         """Ends the threads; streams that still run fail with `synthesis_failed`."""
         await asyncio.to_thread(self._workers.close)
 
+    @property
+    def waiting(self) -> int:
+        """Pieces that wait for a thread."""
+        return self._workers.waiting
+
     def load(self, voice: str | Path | None = None) -> PiperVoice:
         """Loads a voice, or gives the one that is loaded. Blocks for about a second.
 

@@ -52,6 +52,11 @@ class Workers:
             self._ready.notify()
         return future
 
+    @property
+    def waiting(self) -> int:
+        """Steps in the queue."""
+        return len(self._heap)
+
     def close(self) -> None:
         """Fails what waits, lets running steps end and joins the threads."""
         with self._ready:

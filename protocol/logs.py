@@ -1,0 +1,68 @@
+"""Logging of every process: lines for people or JSON for machines, with ids of call and turn.
+
+No record holds what anybody said: extra fields, in which libraries put such things, are not shown.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Literal
+
+LogFormat = Literal["text", "json"]
+
+_ABOUT: ContextVar[Mapping[str, str]] = ContextVar("log_about", default={})  # noqa: B039 - never changed, only replaced
+
+
+def about(**ids: str) -> None:
+    """Adds ids (`room`, `session`, `turn`) to every record of this task and of those it starts."""
+    _ABOUT.set({**_ABOUT.get(), **ids})
+
+
+def set_up(level: str, form: LogFormat) -> None:
+    """Configures the root logger: all records of the process go to standard error.
+
+    Args:
+        level: Least severity that is shown.
+        form: `text`, or `json`: one object a line with `time` (RFC 3339, UTC), `level`, `logger`,
+            `message`, the ids, and `error` with the traceback if there is one.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    logging.basicConfig(level=level, handlers=[handler])
+    # Each request's address would hold what was said.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class TextLines(logging.Formatter):
+    """One line for each record, its ids at the end; a line end in a message cannot fake another."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """The line without a traceback."""
+        line = super().formatMessage(record)
+        ids = " ".join(f"{name}={value}" for name, value in _ABOUT.get().items())
+        line = f"{line} [{ids}]" if ids else line
+        return line.replace("\r", "\\r").replace("\n", "\\n")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        row = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_ABOUT.get(),
+        }
+        if record.exc_info:
+            row["error"] = self.formatException(record.exc_info)
+        return json.dumps(row)
