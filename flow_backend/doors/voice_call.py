@@ -25,17 +25,16 @@ from flow_backend.doors.turn_times import TurnTimes
 from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineParts
 from flow_backend.engine.session import Session
-from protocol.errors import FlowError, ParleyError, SpeechError
+from protocol.errors import FlowError, ParleyError, ProviderError, SpeechError
 from speech.moonshine import MoonshineStream, Stage
 from speech.sentences import SentenceStreamBuffer
+from speech.stt import STTProvider
 
 log = logging.getLogger(__name__)
 
 RATE_HZ = 24_000
 END_OF_TURN_S = 0.45
 """Silence after a pause was noticed until the words count as said."""
-FLUSH_TIMEOUT_S = 5.0
-"""How long the last words may take to be transcribed once the microphone is off."""
 BARGE_IN_S = 0.3
 """The user's voice must go on for so long to stop the agent."""
 
@@ -131,7 +130,9 @@ class VoiceCall:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._stop_hearing()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
         await self._cancel_answer()
         for session in self._sessions.values():
             await session.aclose()
@@ -167,7 +168,7 @@ class VoiceCall:
         try:
             await self._speak(AGENT, speaking, once())
         except ParleyError as error:
-            await self._tell_failure(error, speaking.message_id)
+            await self._end_failed(error, speaking.message_id)
 
     async def _tell_session(self, session: Session) -> None:
         if self._options.details:
@@ -254,14 +255,14 @@ class VoiceCall:
             try:
                 await self._answer_as(character, text, message_id, times)
             except ParleyError as error:
-                await self._tell_failure(error, message_id)
+                await self._end_failed(error, message_id)
                 return
 
-    async def _tell_failure(self, error: ParleyError, message_id: str) -> None:
+    async def _end_failed(self, error: ParleyError, message_id: str) -> None:
         if error.code == "client_too_slow":
             raise error
         self._speaking = None
-        await self._client.send({"type": "error", "code": error.code, "message": error.message})
+        await self._tell_failure(error)
         await self._client.send({"type": "text_stream_stop", "message_id": message_id})
 
     def _addressed(self, text: str) -> list[Character]:
@@ -331,9 +332,7 @@ class VoiceCall:
                             {"type": "text_stream_stop", "message_id": message_id}
                         )
                     case Failed(_, error):
-                        await self._client.send(
-                            {"type": "error", "code": error.code, "message": error.message}
-                        )
+                        await self._tell_failure(error)
                     case Audio():
                         await self._send_audio(event, character, names, speaking)
         await self._client.send(
@@ -345,6 +344,9 @@ class VoiceCall:
         await speaking.audio.over()
         self._speaking = None
         await self._tell_times(speaking, interrupted=False)
+
+    async def _tell_failure(self, error: ParleyError) -> None:
+        await self._client.send({"type": "error", "code": error.code, "message": error.message})
 
     async def _send_audio(
         self, event: Audio, character: Character, names: dict[str, str], speaking: _Speaking
@@ -368,28 +370,29 @@ class VoiceCall:
         await self._client.send(meta, chunk.samples.astype("<i2", copy=False).tobytes())
 
     async def start_listening(self, sample_rate_hz: int) -> None:
-        """Takes microphone audio at this rate from now on."""
+        """Takes microphone audio at this rate from now on.
+
+        Raises:
+            ProviderError: For a transcriber that is not configured.
+            ConfigError: For one that is not installed.
+        """
         await self.stop_listening()
+        if self._listening is not None:
+            await asyncio.wait([self._listening])
+        hearing = self._voices.hearing()
         self._heard_s, self._heard_rate_hz = 0.0, sample_rate_hz
-        self._stt = self._voices.engines.moonshine.stream(sample_rate_hz=sample_rate_hz)
-        self._listening = asyncio.create_task(self._listen(self._stt), name="listening")
+        stt = self._stt = hearing.listen(sample_rate_hz)
+        self._listening = asyncio.create_task(
+            self._listen(stt, hearing, sample_rate_hz), name="listening"
+        )
         self._listening.add_done_callback(self._answered)
 
     async def stop_listening(self) -> None:
-        """Takes no more audio; what was being said counts as said."""
-        if self._stt is None or self._listening is None:
-            return
-        self._stt.flush()
-        self._stt.end_input()
-        await asyncio.wait([self._listening], timeout=FLUSH_TIMEOUT_S)
-        await self._stop_hearing()
-
-    async def _stop_hearing(self) -> None:
-        stt, listening, self._stt, self._listening = self._stt, self._listening, None, None
-        if stt is not None and listening is not None:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            await stt.aclose()
+        """Takes no more audio; what was being said counts as said once it is transcribed."""
+        stt, self._stt = self._stt, None
+        if stt is not None:
+            stt.flush()
+            stt.end_input()
 
     async def hear(self, pcm: bytes) -> None:
         """Takes microphone audio, PCM16 mono little-endian.
@@ -407,7 +410,25 @@ class VoiceCall:
         self._heard_s += len(pcm) / 2 / self._heard_rate_hz
         await self._stt.push(np.frombuffer(pcm, "<i2").astype(np.int16, copy=False))
 
-    async def _listen(self, stt: MoonshineStream) -> None:
+    async def _listen(
+        self, stt: MoonshineStream, hearing: STTProvider, sample_rate_hz: int
+    ) -> None:
+        """Hears until the input ends. A failure is told, and hearing goes on after it."""
+        while True:
+            try:
+                async with stt:
+                    await self._follow(stt)
+                return
+            except (ProviderError, SpeechError) as error:
+                failure = error
+            if not (over := stt.ended):
+                self._heard_s = 0.0
+                stt = self._stt = hearing.listen(sample_rate_hz)
+            await self._tell_failure(failure)
+            if over:
+                return
+
+    async def _follow(self, stt: MoonshineStream) -> None:
         """Turns transcription events into messages, interruptions and the user's turns."""
         ending: asyncio.Task[None] | None = None
         barge: asyncio.Task[None] | None = None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flow_backend.api.errors import error_response
 from flow_backend.doors.voice_call import CallOptions, Character, Client, ModelSettings, VoiceCall
-from protocol.errors import AccessError, FlowError, ParleyError, SpeechError, StreamError
+from protocol.errors import AccessError, FlowError, ParleyError, StreamError
 
 router = APIRouter()
 
@@ -174,7 +174,9 @@ async def _receive(socket: WebSocket, client: _Socket, call: VoiceCall) -> None:
                 await call.hear(data)
             else:
                 await _handle(message.get("text") or "", call)
-        except (FlowError, SpeechError) as error:
+        except StreamError:
+            raise
+        except ParleyError as error:
             await client.send({"type": "error", "code": error.code, "message": error.message})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,6 +71,11 @@ async def choose(settings: LLMSettings) -> Choice:
     )
 
 
+MAX_CHAINS = 256
+"""Callers name models as they like; a chain that was not asked for in so many others is made
+again, and has forgotten which of its members failed."""
+
+
 class LLMRegistry:
     """Makes providers when they are first wanted, and owns them.
 
@@ -83,7 +89,7 @@ class LLMRegistry:
     ) -> None:
         self._settings = settings
         self._made: dict[str, LLMProvider] = dict(providers or {})
-        self._chains: dict[str, Chain] = {}
+        self._chains: OrderedDict[str, Chain] = OrderedDict()
 
     async def get(self, reference: str = "default") -> LLMProvider:
         """The provider that a flow or request names.
@@ -97,16 +103,25 @@ class LLMRegistry:
         """
         reference = reference.strip()
         if (chain := self._chains.get(reference)) is not None:
+            self._chains.move_to_end(reference)
             return chain
         wanted = self._settings.llm.strip() if reference in ("", "default") else reference
         if wanted == "auto":
             wanted = (await choose(self._settings)).reference
+        parts = [part.strip() for part in wanted.split(",") if part.strip()]
+        if not parts:
+            raise ProviderError(
+                "provider_unknown",
+                f"No language model provider is named. There are: {', '.join(PROVIDERS)}.",
+            )
         chain = Chain(
-            [self._member(part.strip()) for part in wanted.split(",") if part.strip()],
+            [self._member(part) for part in parts],
             retries=self._settings.llm_retries,
             cooldown_s=self._settings.llm_cooldown_s,
         )
         self._chains[reference] = chain
+        while len(self._chains) > MAX_CHAINS:
+            self._chains.popitem(last=False)
         return chain
 
     def _member(self, reference: str) -> Member:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,6 @@ from speech.moonshine.audio import checked
 from speech.moonshine.decoding import SAMPLE_RATE_HZ, Decoded
 from speech.moonshine.segments import Cutting, Place, Segment, Segmenter
 from speech.moonshine.transcript import Transcript
-
-if TYPE_CHECKING:
-    from speech.moonshine.engine import MoonshineEngine
 
 _MAX_CHANNELS = 16
 _INTERIM_S = 0.3
@@ -83,6 +81,22 @@ class _TurnEnd:
     waiter: asyncio.Future[Transcript] | None
 
 
+class Engine(Protocol):
+    """What turns a stream's segments into text."""
+
+    async def decode(
+        self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
+    ) -> tuple[str, Decoded]:
+        """The text of float32 [n] at 16 kHz; `draft` may be its tokens."""
+        ...
+
+    async def decode_interim(
+        self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
+    ) -> tuple[str, Decoded] | None:
+        """The same for speech that goes on; None where that cannot be had now."""
+        ...
+
+
 class MoonshineStream:
     """One speaker's audio, gated by voice activity: silence costs no decoding.
 
@@ -93,7 +107,7 @@ class MoonshineStream:
 
     def __init__(
         self,
-        engine: MoonshineEngine,
+        engine: Engine,
         *,
         sample_rate_hz: int = SAMPLE_RATE_HZ,
         channels: int = 1,
@@ -130,6 +144,11 @@ class MoonshineStream:
     def heard_s(self) -> float:
         """Length of the audio pushed so far."""
         return self._heard_samples / SAMPLE_RATE_HZ
+
+    @property
+    def ended(self) -> bool:
+        """No audio follows."""
+        return self._ended
 
     async def push(self, samples: npt.NDArray[np.float32] | npt.NDArray[np.int16]) -> None:
         """Hears audio; returns at once unless a minute of speech waits to be decoded.

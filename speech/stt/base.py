@@ -9,6 +9,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from speech.moonshine import MoonshineStream
+from speech.stt.utterances import ANY_PAUSE, Utterances
+
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
@@ -46,6 +49,10 @@ class STTProvider(ABC):
             ProviderError: With the provider's name, what happened and what to do.
             SpeechError: Where the provider is an engine of our own.
         """
+
+    def listen(self, sample_rate_hz: int) -> MoonshineStream:
+        """Transcribes audio of this rate as it comes; each pause costs one `transcribe`."""
+        return MoonshineStream(Utterances(self), sample_rate_hz=sample_rate_hz, cutting=ANY_PAUSE)
 
     async def aclose(self) -> None:
         """Frees connections and threads."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from speech.moonshine import MoonshineEngine
+from speech.moonshine import MoonshineEngine, MoonshineStream
 from speech.stt.base import STTProvider, Transcription
 
 
@@ -27,3 +27,9 @@ class MoonshineSTT(STTProvider):
     ) -> Transcription:
         transcript = await self._engine.transcribe(samples)
         return Transcription(transcript.text, "en", transcript.duration_s)
+
+    @override
+    def listen(self, sample_rate_hz: int) -> MoonshineStream:
+        """With interim words. The model begins to load, if nobody has needed it yet."""
+        self._engine.prewarm()
+        return self._engine.stream(sample_rate_hz=sample_rate_hz)

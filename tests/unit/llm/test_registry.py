@@ -106,3 +106,18 @@ def test_a_very_small_model_gets_the_gist() -> None:
     assert short[0].content.endswith(".")
     assert [m.content for m in short[1:]] == ["4", "5", "6", "7", "8"]
     assert gist([Message("system", "x" * 1000)])[0].content == "x" * MAX_SYSTEM_CHARACTERS
+
+
+async def test_names_that_callers_invent_do_not_gather() -> None:
+    made = LLMRegistry(settings(llm="a"), {"a": ScriptedProvider([])})
+    own = await made.get()
+    for number in range(2 * registry.MAX_CHAINS):
+        await made.get(f"a/model-{number}")
+        assert await made.get() is own
+    assert len(made._chains) == registry.MAX_CHAINS
+
+
+@pytest.mark.parametrize("reference", [",", " , ,"])
+async def test_a_reference_without_a_name_is_refused(reference: str) -> None:
+    with pytest.raises(ProviderError, match="There are: openai"):
+        await LLMRegistry(settings()).get(reference)
