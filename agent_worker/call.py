@@ -115,6 +115,7 @@ class Call:
             flow_id,
             backend_url=self._settings.backend_url,
             metadata={"room": self._ctx.room.name, "participant": participant.identity},
+            api_key=self._settings.parley_api_key,
         )
         self._conversation = Conversation(self._executor)
         self._conversation.protected = self._protect

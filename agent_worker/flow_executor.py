@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_sse import EventSource, SSEError
+from pydantic import SecretStr
 
 from protocol.errors import FlowError, ParleyError, StreamError, error_for
 from protocol.events import (
@@ -64,6 +65,7 @@ class FlowExecutor:
         session_id: A session to go on with; without one, the first use opens a session.
         variables: Input variables of a session that is opened.
         metadata: Kept with a session that is opened.
+        api_key: Sent with every call, where the backend asks for one.
         limits: Time limits.
         client: An HTTP client to share; it is not closed here.
     """
@@ -76,6 +78,7 @@ class FlowExecutor:
         session_id: str | None = None,
         variables: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        api_key: SecretStr | None = None,
         limits: StreamLimits | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class FlowExecutor:
         self._request = SessionRequest(
             variables=dict(variables or {}), metadata=dict(metadata or {})
         )
+        self._headers = key_header(api_key)
         self._owns_client = client is None
         # Turns of one session follow each other: few connections, kept open between turns.
         self._client = client or httpx.AsyncClient(
@@ -199,7 +203,9 @@ class FlowExecutor:
         """
         try:
             async with asyncio.timeout(self.limits.call_s):
-                response = await self._client.request(method, url, json=body, timeout=None)
+                response = await self._client.request(
+                    method, url, json=body, headers=self._headers, timeout=None
+                )
         except (httpx.TransportError, TimeoutError) as error:
             raise StreamError(
                 "backend_unavailable", f"The flow backend at {self._root} cannot be reached."
@@ -217,7 +223,7 @@ class FlowExecutor:
             method,
             url,
             json=body,
-            headers=headers,
+            headers={**headers, **self._headers},
             timeout=httpx.Timeout(
                 connect=limits.connect_s,
                 read=limits.silence_s,
@@ -422,6 +428,11 @@ class FlowTurn:
                 code, f"Turn {self.turn_id}: no connection to the backend for {spent_s:.1f} s."
             ) from cause
         await asyncio.sleep(min(1.0, 0.05 + spent_s))
+
+
+def key_header(api_key: SecretStr | None) -> dict[str, str]:
+    """The header that carries an API key; nothing without one."""
+    return {} if api_key is None else {"Authorization": f"Bearer {api_key.get_secret_value()}"}
 
 
 @functools.cache

@@ -34,6 +34,10 @@ class WorkerSettings(SpeechSettings):
         pattern=r"^https?://.+",
         description="Root of the flow backend.",
     )
+    parley_api_key: SecretStr | None = Field(
+        default=None,
+        description="API key for the backend, where it asks for one; the scope talk is enough.",
+    )
     flow_id: str = Field(
         default="default",
         min_length=1,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import uvicorn
 
+from flow_backend.access.keys import Keyring
 from flow_backend.app import create_app
 from flow_backend.settings import BackendSettings
+from flow_backend.store.database import open_database
+from flow_backend.store.keys import KeyStore
 from protocol import logs
 from protocol.errors import ConfigError
 from protocol.settings import load_settings
@@ -17,6 +21,8 @@ def main() -> int:
     """Serves until a signal; gives the exit code."""
     try:
         settings = load_settings(BackendSettings)
+        if settings.keys_required:
+            asyncio.run(_require_key(settings))
     except ConfigError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2
@@ -28,10 +34,20 @@ def main() -> int:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
+        forwarded_allow_ips=settings.trusted_proxies,
         # Speech hardly shrinks, and compressing it costs time on every frame.
         ws_per_message_deflate=False,
     )
     return 0
+
+
+async def _require_key(settings: BackendSettings) -> None:
+    """Refuses before the server starts, in a sentence instead of the server's stack trace."""
+    database = await open_database(settings.database_url)
+    try:
+        await Keyring(KeyStore(database), settings.parley_api_key).require_any(settings.host)
+    finally:
+        await database.dispose()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
+from flow_backend.access.gate import Gate, needs
+from flow_backend.access.keys import Keyring
+from flow_backend.access.slots import Slots
 from flow_backend.api import flows, sessions, turns
 from flow_backend.api.body_limit import BodyLimit
 from flow_backend.api.cors import Cors
@@ -36,6 +39,7 @@ from flow_backend.settings import BackendSettings
 from flow_backend.store.conversations import ConversationStore
 from flow_backend.store.database import open_database
 from flow_backend.store.flows import FlowStore
+from flow_backend.store.keys import KeyStore
 from flow_backend.store.passages import PassageStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
@@ -57,24 +61,27 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(app.state.rate_limit.aclose)
+            stack.push_async_callback(slots.aclose)
             await _open_parts(app, settings, models, stack)
             yield
 
     app = FastAPI(title="Parley", lifespan=lifespan)
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.rate_limit = RateLimit(settings.redis_url)
+    slots = Slots(settings.redis_url)
     add_error_handlers(app)
-    app.add_middleware(Cors, origins=settings.cors_origins.split(","))
+    # The last one added stands outermost.
+    app.add_middleware(Gate, settings=settings, rate_limit=app.state.rate_limit, slots=slots)
+    app.add_middleware(Cors, origins=settings.cors_origins.split(","), localhost=settings.local)
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes)
     app.add_middleware(CountResponses, metrics=app.state.metrics)
     app.include_router(flows.router)
-    app.include_router(sessions.router)
-    app.include_router(turns.router)
-    app.state.rate_limit = RateLimit(settings.door_rate_limit, settings.redis_url)
-    for door in (token, stream, chat, tutor, speech, completions):
-        app.include_router(door.router, dependencies=[Depends(rate_limited)])
+    app.include_router(sessions.router, dependencies=[needs("talk")])
+    app.include_router(turns.router, dependencies=[needs("talk")])
+    for door in (token, stream, chat, tutor, speech, completions, voice_socket):
+        app.include_router(door.router, dependencies=[needs("talk"), Depends(rate_limited)])
     app.include_router(status.router)
-    app.include_router(voice_socket.router)
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:
@@ -90,6 +97,9 @@ async def _open_parts(
 ) -> None:
     database = await open_database(settings.database_url)
     stack.push_async_callback(database.dispose)
+    app.state.keyring = Keyring(KeyStore(database), settings.parley_api_key)
+    if settings.keys_required:
+        await app.state.keyring.require_any(settings.host)
     registry = LLMRegistry(settings)
     stack.push_async_callback(registry.aclose)
     allowed = [entry.strip() for entry in settings.http_allowed_hosts.split(",")]

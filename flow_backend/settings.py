@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
-from flow_backend.api.rate_limit import parse_limits
+from flow_backend.access.settings import AccessSettings
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.room_settings import RoomSettings
 from flow_backend.llm.settings import LLMSettings
@@ -40,11 +40,11 @@ def _flow_secrets() -> dict[str, SecretStr]:
     return secrets
 
 
-class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings, TutorSettings):
-    """Where the backend listens and what it may use; models and rooms are in the base classes."""
+class BackendSettings(
+    AccessSettings, LLMSettings, RoomSettings, SpeechSettings, ChatSettings, TutorSettings
+):
+    """What the backend may use; who may call, models and rooms are in the base classes."""
 
-    host: str = Field(default="127.0.0.1", validation_alias="BACKEND_HOST")
-    """Address on which the backend listens."""
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="BACKEND_PORT")
     """Port of the backend and the page; 0: any."""
     log_level: LogLevel = "INFO"
@@ -75,22 +75,7 @@ class BackendSettings(LLMSettings, RoomSettings, SpeechSettings, ChatSettings, T
     """How many nodes a turn may enter before it counts as a loop."""
     ping_s: float = Field(default=10.0, gt=0, le=300)
     """Seconds between pings on a stream."""
-    cors_origins: str = ""
-    """Origins beside this one and localhost whose pages may call, with commas between; `*` for
-    all."""
-    door_rate_limit: str = "240/minute"
-    """How often one client address may call the doors, as `10/second;240/minute`; empty: no
-    limit."""
     redis_url: str | None = Field(default=None, pattern=r"^rediss?://.+", repr=False)
     """Redis, where replicas count calls together."""
     max_request_bytes: int = Field(default=2_000_000, ge=1024)
     """Largest request body."""
-
-    @field_validator("door_rate_limit")
-    @classmethod
-    def _is_rate(cls, value: str) -> str:
-        try:
-            parse_limits(value)
-        except ValueError as error:
-            raise ValueError("expected a rate, as in 10/second;240/minute") from error
-        return value

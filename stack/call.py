@@ -49,8 +49,13 @@ def call(options: CallOptions) -> None:
 async def _call(
     options: CallOptions, samples: npt.NDArray[np.int16] | None, console: Console
 ) -> None:
-    backend = options.backend or backend_url(load_settings(StackSettings))
-    invitation = await invite(backend, room=options.room, flow=options.flow)
+    settings = load_settings(StackSettings)
+    invitation = await invite(
+        options.backend or backend_url(settings),
+        room=options.room,
+        flow=options.flow,
+        api_key=settings.parley_api_key,
+    )
 
     def show(who: str, text: str) -> None:
         style = "cyan" if who == "you" else "green"

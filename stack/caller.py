@@ -16,7 +16,9 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 from livekit import rtc
+from pydantic import SecretStr
 
+from agent_worker.flow_executor import key_header
 from protocol.errors import ConfigError, StreamError
 
 RATE_HZ = 48_000
@@ -45,7 +47,12 @@ class Invitation:
 
 
 async def invite(
-    backend: str, *, room: str | None = None, identity: str | None = None, flow: str | None = None
+    backend: str,
+    *,
+    room: str | None = None,
+    identity: str | None = None,
+    flow: str | None = None,
+    api_key: SecretStr | None = None,
 ) -> Invitation:
     """Asks the backend for a token.
 
@@ -54,6 +61,7 @@ async def invite(
         room: Name of the room; a new one by default.
         identity: The participant's; made up by default.
         flow: The flow that should answer; the worker's default otherwise.
+        api_key: For a backend that asks for one.
 
     Raises:
         StreamError: `backend_unavailable` if nobody answers there.
@@ -68,7 +76,9 @@ async def invite(
         body["participant_metadata"] = json.dumps({"flow_id": flow})
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.post(f"{backend}/api/token", json=body)
+            answer = await client.post(
+                f"{backend}/api/token", json=body, headers=key_header(api_key)
+            )
     except httpx.TransportError as error:
         raise StreamError(
             "backend_unavailable", f"Nobody answers at {backend}. Start the stack: parley up."

@@ -24,18 +24,23 @@ def chat(flow: str, message: str | None = None, backend: str | None = None) -> N
         ParleyError: If the backend cannot be reached or the flow does not exist; in a
             conversation, a failed answer is shown and the next line is asked for.
     """
-    root = backend or backend_url(load_settings(StackSettings))
-    asyncio.run(_chat(flow, message, root, Console(highlight=False, soft_wrap=True)))
+    settings = load_settings(StackSettings)
+    executor = FlowExecutor(
+        flow, backend_url=backend or backend_url(settings), api_key=settings.parley_api_key
+    )
+    asyncio.run(_chat(executor, message, Console(highlight=False, soft_wrap=True)))
 
 
-async def _chat(flow: str, message: str | None, backend: str, console: Console) -> None:
-    async with FlowExecutor(flow, backend_url=backend) as executor:
+async def _chat(executor: FlowExecutor, message: str | None, console: Console) -> None:
+    async with executor:
         opened = await executor.open_session()
         try:
             if message is not None:
                 await _turn(executor, message, console)
                 return
-            console.print(f"Talking with the flow {flow}; end with Ctrl-D.", style="dim")
+            console.print(
+                f"Talking with the flow {executor.flow_id}; end with Ctrl-D.", style="dim"
+            )
             if opened.greeting:
                 console.print(opened.greeting)
             async for line in lines_typed():

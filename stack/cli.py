@@ -133,6 +133,7 @@ def _mount(name: str, about: str) -> None:
 
 
 _mount("flow", "Work with flows.")
+_mount("keys", "Make, list and revoke API keys.")
 _mount("models", "Work with models for the embedded server.")
 _mount("voices", "Work with voices.")
 

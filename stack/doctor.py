@@ -16,9 +16,10 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
+from agent_worker.flow_executor import key_header
 from protocol.errors import ParleyError
 from protocol.settings import load_settings
-from stack import keys, livekit_server, llm_server, ports
+from stack import livekit_keys, livekit_server, llm_server, ports
 from stack.llm_choice import choose_llm
 from stack.parts import backend_url, livekit_url, make_plan
 from stack.readiness import get_status
@@ -217,7 +218,7 @@ async def _model() -> Finding:
 
 
 async def _keys(settings: StackSettings) -> Finding:
-    pair = keys.key_pair(settings)
+    pair = livekit_keys.key_pair(settings)
     if pair is not None:
         return Finding("keys", State.OK, f"LiveKit key {pair.key}")
     return Finding("keys", State.OFF, "no LiveKit key pair yet; made when the stack starts first")
@@ -226,7 +227,7 @@ async def _keys(settings: StackSettings) -> Finding:
 async def _ports(settings: StackSettings) -> Finding:
     plan = make_plan(
         settings,
-        keys.KeyPair("", ""),
+        livekit_keys.KeyPair("", ""),
         livekit=None if settings.livekit_url else Path("livekit-server"),
         llm=None,
         embedded_llm=(await choose_llm()).embedded,
@@ -262,7 +263,7 @@ async def _serves(name: str, url: str) -> Finding:
 async def _tokens(settings: StackSettings) -> Finding:
     url = f"{backend_url(settings)}/api/token"
     async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-        answer = await client.post(url, json={})
+        answer = await client.post(url, json={}, headers=key_header(settings.parley_api_key))
     if answer.status_code == 201:
         return Finding("tokens", State.OK, f"for {answer.json()['server_url']}")
     return Finding("tokens", State.BAD, f"{url} answers {answer.status_code}: {answer.text[:200]}")

@@ -103,7 +103,11 @@ async def rehearsal(
         document = flow.model_dump_json(by_alias=True, exclude_none=True)
         (folder / "flow.json").write_text(document, encoding="utf-8")
         settings = load_settings(
-            BackendSettings, FLOWS_DIR=folder, DATABASE_URL=f"sqlite:///{folder}/parley.db"
+            BackendSettings,
+            FLOWS_DIR=folder,
+            DATABASE_URL=f"sqlite:///{folder}/parley.db",
+            BACKEND_HOST="127.0.0.1",
+            api_keys="auto",
         )
         registry = LLMRegistry(settings)
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack import livekit_server, llm_server
-from stack.keys import KeyPair
+from stack.livekit_keys import KeyPair
 from stack.ports import Port
 from stack.readiness import http_ok
 from stack.settings import StackSettings

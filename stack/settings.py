@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -37,6 +38,18 @@ class StackSettings(EnvSettings):
     )
     backend_port: int = Field(
         default=8000, ge=1, le=65535, description="Port of the backend and the page."
+    )
+    api_keys: Literal["auto", "required"] = Field(
+        default="auto",
+        description=(
+            "`required` has the backend ask for API keys on loopback too; `auto`: on every other "
+            "address."
+        ),
+    )
+    parley_api_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="API key for the backend: `parley keys create --save` makes one.",
     )
     worker_port: int = Field(
         default=8081, ge=1, le=65535, description="Port of the worker's health page, loopback only."

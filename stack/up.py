@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from flow_backend.access.settings import is_loopback
 from protocol.errors import ConfigError
 from protocol.settings import load_settings
-from stack import keys, livekit_server, ports
+from stack import livekit_keys, livekit_server, ports
 from stack.llm_choice import LLMChoice, choose_llm
 from stack.parts import NAMES, Plan, backend_url, livekit_url, make_plan
 from stack.settings import StackSettings
@@ -39,8 +40,10 @@ def up(without: Collection[str] = ()) -> None:
         )
     terminal = Terminal()
     settings = load_settings(StackSettings)
+    if "backend" not in without:
+        _require_api_key(settings)
     _require_space(Path.cwd(), livekit_server.cache_dir())
-    pair = keys.key_pair(settings)
+    pair = livekit_keys.key_pair(settings)
     if pair is None:
         if settings.livekit_url is not None:
             raise ConfigError(
@@ -49,7 +52,7 @@ def up(without: Collection[str] = ()) -> None:
                 "LIVEKIT_URL, or unset LIVEKIT_URL to run a server of our own.",
             )
         file = Path(".env")
-        pair = keys.make_key_pair(file)
+        pair = livekit_keys.make_key_pair(file)
         terminal.say(f"Made a LiveKit key pair; it is kept in {file}.")
     livekit = None
     if settings.livekit_url is None and "livekit" not in without:
@@ -117,6 +120,18 @@ def _command() -> str:
     if on_path is not None and Path(on_path).resolve() == ours.resolve():
         return "parley"
     return os.path.relpath(ours) if ours.name == "parley" else "python -m stack"
+
+
+def _require_api_key(settings: StackSettings) -> None:
+    """The backend checks what keys there are; the worker needs one to speak with it."""
+    required = settings.api_keys == "required" or not is_loopback(settings.backend_host)
+    if required and settings.parley_api_key is None:
+        raise ConfigError(
+            "setting_missing",
+            f"The backend at {settings.backend_host} asks for API keys, and the worker has none. "
+            "Make one: parley keys create worker --save. Or set BACKEND_HOST=127.0.0.1 and "
+            "API_KEYS=auto to serve this machine alone.",
+        )
 
 
 def _require_space(*folders: Path) -> None:

@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
 
 from protocol.errors import FlowError, ParleyError
 
@@ -18,6 +20,8 @@ def error_response(error: ParleyError) -> JSONResponse:
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if error.code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error.as_dict(), error.wire.http_status, headers)
 
 
@@ -25,8 +29,12 @@ def add_error_handlers(app: FastAPI) -> None:
     """Makes every error leave the app in the one form."""
 
     @app.exception_handler(ParleyError)
-    async def _ours(request: Request, error: ParleyError) -> JSONResponse:
-        return error_response(error)
+    async def _ours(connection: HTTPConnection, error: ParleyError) -> JSONResponse:
+        response = error_response(error)
+        if isinstance(connection, WebSocket):
+            # What fails before the handshake is over is answered as HTTP.
+            await connection.send_denial_response(response)
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from flow_backend.access.gate import needs
 from flow_backend.api.sessions import FlowId
 from flow_backend.engine.engine import EngineParts
 from flow_backend.flows.loading import Source, load_text
@@ -17,6 +18,8 @@ from flow_backend.store.flows import StoredFlow
 from protocol.errors import FlowError
 
 router = APIRouter(prefix="/api/flows", tags=["flows"])
+LISTING = [needs("talk", "edit")]
+EDITING = [needs("edit")]
 
 _DOCUMENT_BODY: dict[str, Any] = {
     "requestBody": {
@@ -91,7 +94,7 @@ async def read_document(request: Request) -> Source:
 DocumentBody = Annotated[Source, Depends(read_document)]
 
 
-@router.get("")
+@router.get("", dependencies=LISTING)
 async def list_flows(parts: Parts) -> FlowList:
     """Every flow."""
     return FlowList(
@@ -109,26 +112,26 @@ async def list_flows(parts: Parts) -> FlowList:
     )
 
 
-@router.post("", status_code=201, openapi_extra=_DOCUMENT_BODY)
+@router.post("", status_code=201, dependencies=EDITING, openapi_extra=_DOCUMENT_BODY)
 async def create_flow(source: DocumentBody, parts: Parts) -> Response:
     """Stores a new flow as a draft."""
     return _draft(await parts.flows.create(_checked(source)), status=201)
 
 
-@router.get("/schema")
+@router.get("/schema", dependencies=EDITING)
 async def schema() -> dict[str, Any]:
     """The JSON Schema of flow documents."""
     return flow_schema()
 
 
-@router.post("/validate", openapi_extra=_DOCUMENT_BODY)
+@router.post("/validate", dependencies=EDITING, openapi_extra=_DOCUMENT_BODY)
 async def validate_flow(source: DocumentBody) -> Verdict:
     """Every problem of a document, with its path; nothing is stored."""
     _, problems = validate(source)
     return Verdict(valid=not problems, problems=problems)
 
 
-@router.get("/{flow_id}")
+@router.get("/{flow_id}", dependencies=EDITING)
 async def get_flow(
     flow_id: FlowId,
     parts: Parts,
@@ -141,7 +144,7 @@ async def get_flow(
     return JSONResponse({**stored.document, "version": stored.version})
 
 
-@router.put("/{flow_id}", openapi_extra=_DOCUMENT_BODY)
+@router.put("/{flow_id}", dependencies=EDITING, openapi_extra=_DOCUMENT_BODY)
 async def replace_flow(
     flow_id: FlowId,
     source: DocumentBody,
@@ -160,7 +163,7 @@ async def replace_flow(
     return _draft(await parts.flows.replace(flow_id, document, if_match.removeprefix("W/")))
 
 
-@router.delete("/{flow_id}", status_code=204, response_class=Response)
+@router.delete("/{flow_id}", dependencies=EDITING, status_code=204, response_class=Response)
 async def delete_flow(flow_id: FlowId, parts: Parts) -> None:
     """Deletes a flow that no live session uses."""
     await parts.writer.durable()
@@ -173,7 +176,7 @@ async def delete_flow(flow_id: FlowId, parts: Parts) -> None:
     await parts.flows.remove(flow_id)
 
 
-@router.post("/{flow_id}/publish")
+@router.post("/{flow_id}/publish", dependencies=EDITING)
 async def publish_flow(flow_id: FlowId, parts: Parts) -> VersionSummary:
     """Makes the draft the version that new sessions begin with."""
     draft = await parts.flows.draft(flow_id)
@@ -182,7 +185,7 @@ async def publish_flow(flow_id: FlowId, parts: Parts) -> VersionSummary:
     return VersionSummary(flow_id=flow_id, version=stored.version, published_at=stored.published_at)
 
 
-@router.get("/{flow_id}/versions")
+@router.get("/{flow_id}/versions", dependencies=EDITING)
 async def list_versions(flow_id: FlowId, parts: Parts) -> VersionList:
     """Published versions."""
     return VersionList(

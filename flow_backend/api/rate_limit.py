@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 
-from fastapi import Request
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
@@ -26,17 +26,15 @@ def parse_limits(text: str) -> list[RateLimitItem]:
 
 
 class RateLimit:
-    """Counts the calls of each client address.
+    """Counts calls.
 
     While Redis cannot be reached, each replica counts for itself.
 
     Args:
-        limits: As in `parse_limits`.
         redis_url: Where replicas count together; None: in memory.
     """
 
-    def __init__(self, limits: str, redis_url: str | None = None) -> None:
-        self._items = parse_limits(limits)
+    def __init__(self, redis_url: str | None = None) -> None:
         self._alone = MemoryStorage()
         self._storages: list[Storage] = [self._alone]
         self._pool: ConnectionPool | None = None
@@ -55,42 +53,55 @@ class RateLimit:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    async def check(self, client: HTTPConnection) -> None:
+    async def check(self, who: str, limits: str) -> None:
         """Counts one call.
+
+        Args:
+            who: Names the caller, and what is counted.
+            limits: As in `parse_limits`.
 
         Raises:
             AccessError: `rate_limited`, with the time after which the next call is let through.
         """
-        if not self._items:
+        items = _parsed(limits)
+        if not items:
             return
-        who = client.client.host if client.client else ""
         for storage in self._storages:
             try:
-                wait_s = await self._hit(SlidingWindowCounterRateLimiter(storage), who)
+                wait_s = await _hit(SlidingWindowCounterRateLimiter(storage), items, who)
             except StorageError:
                 continue
             break
         if wait_s is not None:
+            allowed = " and ".join(str(item) for item in items)
             raise AccessError(
                 "rate_limited",
-                f"Too many requests: {self._limits} are allowed. Try again in {wait_s} s.",
+                f"Too many requests: {allowed} are allowed. Try again in {wait_s} s.",
                 retry_after_s=wait_s,
             )
 
-    @property
-    def _limits(self) -> str:
-        return " and ".join(str(item) for item in self._items)
 
-    async def _hit(self, limiter: SlidingWindowCounterRateLimiter, who: str) -> int | None:
-        """Seconds to wait; None if the call is let through."""
-        for item in self._items:
-            if not await limiter.hit(item, who):
-                stats = await limiter.get_window_stats(item, who)
-                return max(1, math.ceil(stats.reset_time - time.time()))
-        return None
+_parsed = functools.lru_cache(maxsize=1000)(parse_limits)
 
 
-async def rate_limited(request: Request) -> None:
-    """A dependency that lets a request through, or raises `rate_limited`."""
-    limit: RateLimit = request.app.state.rate_limit
-    await limit.check(request)
+async def _hit(
+    limiter: SlidingWindowCounterRateLimiter, items: list[RateLimitItem], who: str
+) -> int | None:
+    """Seconds to wait; None if the call is let through."""
+    for item in items:
+        if not await limiter.hit(item, who):
+            stats = await limiter.get_window_stats(item, who)
+            return max(1, math.ceil(stats.reset_time - time.time()))
+    return None
+
+
+def address_of(client: HTTPConnection) -> str:
+    """The client's address; `X-Forwarded-For` is believed where the server trusts the proxy."""
+    return client.client.host if client.client else ""
+
+
+async def rate_limited(client: HTTPConnection) -> None:
+    """A dependency that lets an address through, or raises `rate_limited`."""
+    state = client.app.state
+    limit: RateLimit = state.rate_limit
+    await limit.check(address_of(client), state.settings.door_rate_limit)

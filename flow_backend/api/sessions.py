@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from flow_backend.access.gate import Caller, caller_of
 from flow_backend.engine.engine import Engine
 from flow_backend.engine.session import Session
 from protocol.turns import SessionOpened, SessionRequest, SessionState, TranscriptEntry
@@ -27,13 +28,30 @@ def get_engine(request: Request) -> Engine:
 
 
 EngineDep = Annotated[Engine, Depends(get_engine)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+async def get_own_session(
+    flow_id: FlowId, session_id: Id, engine: EngineDep, caller: CallerDep
+) -> Session:
+    """The session that the path names, if it is one that the caller may use."""
+    return await engine.session(flow_id, session_id, sees=caller.sees)
+
+
+SessionDep = Annotated[Session, Depends(get_own_session)]
 
 
 @router.post("/sessions", status_code=201)
-async def open_session(flow_id: FlowId, body: SessionRequest, engine: EngineDep) -> SessionOpened:
+async def open_session(
+    flow_id: FlowId, body: SessionRequest, engine: EngineDep, caller: CallerDep
+) -> SessionOpened:
     """Opens a session; the client speaks the greeting, if there is one."""
     session, greeting = await engine.open(
-        flow_id, variables=body.variables, metadata=body.metadata, version=body.version
+        flow_id,
+        variables=body.variables,
+        metadata=body.metadata,
+        version=body.version,
+        owner=caller.owner,
     )
     return SessionOpened(
         session_id=session.id, flow_version=session.plan.version, greeting=greeting
@@ -41,15 +59,15 @@ async def open_session(flow_id: FlowId, body: SessionRequest, engine: EngineDep)
 
 
 @router.get("/sessions/{session_id}")
-async def get_session(flow_id: FlowId, session_id: Id, engine: EngineDep) -> SessionState:
+async def get_session(flow_id: FlowId, session: SessionDep) -> SessionState:
     """A session's state, variables and transcript."""
-    return _shown(flow_id, await engine.session(flow_id, session_id))
+    return _shown(flow_id, session)
 
 
 @router.delete("/sessions/{session_id}", status_code=204, response_class=Response)
-async def end_session(flow_id: FlowId, session_id: Id, engine: EngineDep) -> None:
+async def end_session(session: SessionDep) -> None:
     """Ends a session and cancels its turn."""
-    await (await engine.session(flow_id, session_id)).end()
+    await session.end()
 
 
 def _shown(flow_id: str, session: Session) -> SessionState:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from flow_backend.api.event_stream import EventStream
-from flow_backend.api.sessions import EngineDep, FlowId, Id, TurnId
+from flow_backend.api.sessions import CallerDep, EngineDep, FlowId, Id, SessionDep, TurnId
 from flow_backend.engine.turn import Turn
 from protocol.errors import FlowError
 from protocol.events import parse_event_id
@@ -29,39 +29,34 @@ async def stream(
     input: Annotated[str, Query(max_length=100_000)],
     request: Request,
     engine: EngineDep,
+    caller: CallerDep,
     turn_id: NewTurnId = None,
     speculative: bool = False,
 ) -> Response:
     """Runs a turn; an unknown session id makes a session."""
-    session = await engine.session_or_new(flow_id, session_id)
+    session = await engine.session_or_new(flow_id, session_id, owner=caller.owner, sees=caller.sees)
     turn = await session.start_turn(input, turn_id, speculative=speculative)
     return _stream(request, turn)
 
 
 @router.post(SESSION + "/turns", response_class=EventStream, status_code=200)
-async def start_turn(
-    flow_id: FlowId, session_id: Id, body: TurnRequest, request: Request, engine: EngineDep
-) -> Response:
+async def start_turn(session: SessionDep, body: TurnRequest, request: Request) -> Response:
     """Runs a turn in a session that was opened before."""
-    session = await engine.session(flow_id, session_id)
     turn = await session.start_turn(body.input, body.turn_id, speculative=body.speculative)
     return _stream(request, turn)
 
 
 @router.get(TURN + "/events", response_class=EventStream, status_code=200)
 async def resume(
-    flow_id: FlowId,
-    session_id: Id,
+    session: SessionDep,
     turn_id: TurnId,
     request: Request,
-    engine: EngineDep,
     after: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The turn's events after a given one, live if it still runs."""
     if after is None:
         after = _seq(last_event_id, turn_id) if last_event_id else 0
-    session = await engine.session(flow_id, session_id)
     turn = await session.turn(turn_id)
     last = len(turn.stream.frames)
     if after > last and turn.stream.lost is None:
@@ -72,25 +67,20 @@ async def resume(
 
 
 @router.post(TURN + "/commit", status_code=204, response_class=Response)
-async def commit(flow_id: FlowId, session_id: Id, turn_id: TurnId, engine: EngineDep) -> None:
+async def commit(session: SessionDep, turn_id: TurnId) -> None:
     """The user's turn is over; may be repeated."""
-    session = await engine.session(flow_id, session_id)
     await session.commit(await session.turn(turn_id))
 
 
 @router.post(TURN + "/heard", status_code=204, response_class=Response)
-async def heard(
-    flow_id: FlowId, session_id: Id, turn_id: TurnId, body: HeardReport, engine: EngineDep
-) -> None:
+async def heard(session: SessionDep, turn_id: TurnId, body: HeardReport) -> None:
     """What the user really heard of a turn."""
-    session = await engine.session(flow_id, session_id)
     await session.heard(await session.turn(turn_id), body.text, interrupted=body.interrupted)
 
 
 @router.delete(TURN, status_code=204, response_class=Response)
-async def drop_turn(flow_id: FlowId, session_id: Id, turn_id: TurnId, engine: EngineDep) -> None:
+async def drop_turn(session: SessionDep, turn_id: TurnId) -> None:
     """Discards a speculative turn, cancels a committed one; may be repeated."""
-    session = await engine.session(flow_id, session_id)
     session.drop(await session.turn(turn_id))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow_backend.access.gate import Caller, caller_of
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.conversation import answer, with_model
 from flow_backend.doors.events import EventsResponse, named_event, while_connected
@@ -69,15 +70,20 @@ def get_chat_settings(request: Request) -> ChatSettings:
 
 
 EngineDep = Annotated[Engine, Depends(get_engine)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
 SettingsDep = Annotated[ChatSettings, Depends(get_chat_settings)]
 
 
 @router.post("/stream", response_class=EventsResponse, status_code=200)
 async def chat_stream(
-    body: ChatRequest, engine: EngineDep, voices: VoicesDep, settings: SettingsDep
+    body: ChatRequest,
+    engine: EngineDep,
+    voices: VoicesDep,
+    settings: SettingsDep,
+    caller: CallerDep,
 ) -> Response:
     """Streams the text as it comes and one audio file for each sentence, in order."""
-    run = await _Run.begin(body, engine, voices, settings)
+    run = await _Run.begin(body, engine, voices, settings, caller)
     return EventsResponse(_frames(run))
 
 
@@ -87,10 +93,11 @@ async def chat(
     engine: EngineDep,
     voices: VoicesDep,
     settings: SettingsDep,
+    caller: CallerDep,
     request: Request,
 ) -> ChatAnswer:
     """Gives the whole answer at once."""
-    run = await _Run.begin(body, engine, voices, settings)
+    run = await _Run.begin(body, engine, voices, settings, caller)
     return await while_connected(request.receive, _whole(run))
 
 
@@ -174,7 +181,12 @@ class _Run:
 
     @classmethod
     async def begin(
-        cls, body: ChatRequest, engine: Engine, voices: Voices, settings: ChatSettings
+        cls,
+        body: ChatRequest,
+        engine: Engine,
+        voices: Voices,
+        settings: ChatSettings,
+        caller: Caller,
     ) -> _Run:
         """Checks what can be checked before the answer begins.
 
@@ -190,9 +202,11 @@ class _Run:
             body.speed or settings.chat_speed,
         )
         if body.session_id is None:
-            session, _ = await engine.open(settings.chat_flow)
+            session, _ = await engine.open(settings.chat_flow, owner=caller.owner)
         else:
-            session = await engine.session_or_new(settings.chat_flow, body.session_id)
+            session = await engine.session_or_new(
+                settings.chat_flow, body.session_id, owner=caller.owner, sees=caller.sees
+            )
         if settings.chat_provider is not None:
             reference = "/".join(filter(None, (settings.chat_provider, settings.chat_model)))
             session.plan = with_model(session.plan, reference)

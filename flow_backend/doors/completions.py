@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from flow_backend.doors.chat import EngineDep
+from flow_backend.doors.chat import CallerDep, EngineDep
 from flow_backend.doors.conversation import answer
 from flow_backend.doors.events import EventsResponse, data_event, while_connected
 from flow_backend.engine.session import Session
@@ -81,14 +81,16 @@ async def models(request: Request) -> dict[str, Any]:
 
 
 @router.post("/chat/completions")
-async def completions(body: CompletionRequest, engine: EngineDep, request: Request) -> Response:
+async def completions(
+    body: CompletionRequest, engine: EngineDep, caller: CallerDep, request: Request
+) -> Response:
     """Answers the last user message with the flow named by `model`."""
     try:
         at = max(i for i, message in enumerate(body.messages) if message.role == "user")
     except ValueError:
         return _failed(FlowError("request_invalid", "No user message.", path="messages"))
     try:
-        session, _ = await engine.open(body.model)
+        session, _ = await engine.open(body.model, owner=caller.owner)
     except ParleyError as error:
         return _failed(error)
     session.state.history[:] = [

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flow_backend.access.gate import needs
 from flow_backend.llm.registry import PROVIDERS, choose
 from flow_backend.metrics import Metrics
 from flow_backend.settings import BackendSettings
@@ -145,7 +146,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-@router.get("/metrics", tags=["health"], response_class=Response)
+@router.get("/metrics", dependencies=[needs("monitor")], tags=["health"], response_class=Response)
 async def metrics(request: Request) -> Response:
     """Prometheus's text format."""
     held: Metrics = request.app.state.metrics

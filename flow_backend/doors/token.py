@@ -10,15 +10,18 @@ import secrets
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from google.protobuf.json_format import ParseDict, ParseError
 from livekit import api
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow_backend.access.gate import Caller, caller_of
 from flow_backend.doors.room_settings import RoomSettings
 from protocol.errors import ConfigError, FlowError
 
 router = APIRouter(tags=["rooms"])
+
+CallerDep = Annotated[Caller, Depends(caller_of)]
 
 ROOM_OPTIONS = frozenset(
     {"agents", "metadata", "empty_timeout", "departure_timeout", "max_participants"}
@@ -34,7 +37,7 @@ class TokenRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    room_name: Name | None = None
+    room_name: Annotated[Name, Field(max_length=200)] | None = None
     participant_identity: Name | None = None
     participant_name: Annotated[str, Field(max_length=256)] = ""
     participant_metadata: Annotated[str, Field(max_length=16_384)] = ""
@@ -53,13 +56,23 @@ class TokenResponse(BaseModel):
 
 
 @router.post("/api/token", status_code=201)
-async def create_token(request: Request, body: TokenRequest | None = None) -> TokenResponse:
+async def create_token(
+    request: Request, caller: CallerDep, body: TokenRequest | None = None
+) -> TokenResponse:
     """Gives a short-lived token for one room."""
-    return issue_token(request.app.state.settings, body or TokenRequest())
+    return issue_token(request.app.state.settings, body or TokenRequest(), caller.sees)
 
 
-def issue_token(settings: RoomSettings, request: TokenRequest) -> TokenResponse:
+def issue_token(
+    settings: RoomSettings, request: TokenRequest, key_id: str | None = None
+) -> TokenResponse:
     """Signs a token.
+
+    Args:
+        settings: Where the rooms are, and what signs.
+        request: What the caller wants.
+        key_id: The API key whose rooms the caller may join: the room's name begins with it, so
+            that nobody joins a call of another key by guessing its name. None: any room.
 
     Raises:
         ConfigError: `setting_missing` if there is no LiveKit server to send the caller to.
@@ -82,9 +95,10 @@ def issue_token(settings: RoomSettings, request: TokenRequest) -> TokenResponse:
             f"This backend has no LiveKit server: {', '.join(absent)} not set. Start the whole "
             "stack with `parley up`, or set them.",
         )
+    room = request.room_name or f"room-{secrets.token_hex(16)}"
     token = (
         api.AccessToken(settings.livekit_api_key, settings.livekit_api_secret.get_secret_value())
-        .with_identity(request.participant_identity or f"caller-{secrets.token_hex(6)}")
+        .with_identity(request.participant_identity or f"caller-{secrets.token_hex(16)}")
         .with_name(request.participant_name)
         .with_metadata(request.participant_metadata)
         .with_attributes(request.participant_attributes)
@@ -92,7 +106,7 @@ def issue_token(settings: RoomSettings, request: TokenRequest) -> TokenResponse:
         .with_grants(
             api.VideoGrants(
                 room_join=True,
-                room=request.room_name or f"room-{secrets.token_hex(6)}",
+                room=room if key_id is None else f"{key_id}.{room}",
                 can_publish=True,
                 can_publish_sources=["microphone"],
                 can_publish_data=True,

@@ -11,6 +11,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from flow_backend.access.gate import Caller, caller_of
 from flow_backend.doors.events import EventsResponse, data_event
 from flow_backend.store.conversations import Conversation, StoredMessage
 from flow_backend.tutor.tutor import Tutor
@@ -140,15 +141,21 @@ def get_tutor(request: Request) -> Tutor:
 
 
 TutorDep = Annotated[Tutor, Depends(get_tutor)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
 @router.post("/chat/stream", response_class=EventsResponse, status_code=200)
-async def tutor_stream(body: TutorRequest, tutor: TutorDep) -> Response:
+async def tutor_stream(body: TutorRequest, tutor: TutorDep, caller: CallerDep) -> Response:
     """Streams the tutor's answer; corrections of the student's sentence come with its end."""
     await tutor.model()
     # No warming up: the answer itself does it.
-    await tutor.store.open(body.conversation_id, body.language, body.difficulty_level)
-    conversation = await tutor.store.get(body.conversation_id)
+    conversation = await tutor.store.open(
+        body.conversation_id,
+        body.language,
+        body.difficulty_level,
+        owner=caller.owner,
+        sees=caller.sees,
+    )
     frames = _frames(tutor, conversation, body.user_message)
     # The first frame is there once the message is saved: what fails before is no stream yet.
     opening = await anext(frames)
@@ -185,30 +192,39 @@ async def _frames(
 
 @router.post("/conversations", status_code=201)
 async def open_conversation(
-    body: NewConversation, tutor: TutorDep, response: Response
+    body: NewConversation, tutor: TutorDep, caller: CallerDep, response: Response
 ) -> ConversationOut:
     """Opens a conversation, and warms the model up for it."""
     conversation_id = uuid4().hex
-    await tutor.open(conversation_id, body.language, body.difficulty_level, body.title or "")
+    opened = await tutor.open(
+        conversation_id,
+        body.language,
+        body.difficulty_level,
+        body.title or "",
+        owner=caller.owner,
+    )
     response.headers["Location"] = f"/conversations/{conversation_id}"
-    return ConversationOut.of(await tutor.store.get(conversation_id))
+    return ConversationOut.of(opened)
 
 
 @router.get("/conversations")
 async def conversations(
     tutor: TutorDep,
+    caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
 ) -> ConversationList:
     """Lists conversations, the last used first."""
-    rows = await tutor.store.all(limit, offset)
+    rows = await tutor.store.all(limit, offset, caller.sees)
     return ConversationList(conversations=[ConversationOut.of(row) for row in rows])
 
 
 @router.get("/conversations/{conversation_id}")
-async def conversation(conversation_id: ConversationId, tutor: TutorDep) -> WholeConversation:
+async def conversation(
+    conversation_id: ConversationId, tutor: TutorDep, caller: CallerDep
+) -> WholeConversation:
     """A conversation with its messages."""
-    row = await tutor.store.get(conversation_id)
+    row = await tutor.store.get(conversation_id, caller.sees)
     messages = await tutor.store.messages(conversation_id)
     return WholeConversation(
         **ConversationOut.of(row).model_dump(),
@@ -218,9 +234,11 @@ async def conversation(conversation_id: ConversationId, tutor: TutorDep) -> Whol
 
 
 @router.get("/conversations/{conversation_id}/vocabulary")
-async def vocabulary(conversation_id: ConversationId, tutor: TutorDep) -> Vocabulary:
+async def vocabulary(
+    conversation_id: ConversationId, tutor: TutorDep, caller: CallerDep
+) -> Vocabulary:
     """The words to learn that came up in a conversation."""
-    await tutor.store.get(conversation_id)
+    await tutor.store.get(conversation_id, caller.sees)
     cards = await tutor.store.cards(conversation_id)
     return Vocabulary(
         vocabulary=[

@@ -71,6 +71,8 @@ class CallOptions:
     setting CHAT_FLOW, without a greeting."""
     details: bool = False
     """Tell the session behind the call and each turn's times, too."""
+    owner: str = ""
+    """Id of the API key whose sessions the call's are."""
 
 
 class Client(ABC):
@@ -153,7 +155,9 @@ class VoiceCall:
         """
         if self._options.flow_id is None:
             return
-        session, greeting = await self._engine.open(self._options.flow_id)
+        session, greeting = await self._engine.open(
+            self._options.flow_id, owner=self._options.owner
+        )
         self._sessions[AGENT.id] = session
         await self._tell_session(session)
         if greeting:
@@ -281,7 +285,7 @@ class VoiceCall:
         if session is None:
             if character is AGENT and self._model == ModelSettings():
                 session, _ = await self._engine.open(
-                    self._options.flow_id or self._settings.chat_flow
+                    self._options.flow_id or self._settings.chat_flow, owner=self._options.owner
                 )
                 await self._tell_session(session)
             else:

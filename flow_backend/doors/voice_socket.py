@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from flow_backend.api.errors import error_response
+from flow_backend.access.gate import caller_of
 from flow_backend.doors.voice_call import CallOptions, Character, Client, ModelSettings, VoiceCall
-from protocol.errors import AccessError, FlowError, ParleyError, StreamError
+from protocol.errors import FlowError, ParleyError, StreamError
 
 router = APIRouter()
 
@@ -128,14 +128,9 @@ async def voice_socket(
         details: Send `session` and `waterfall` messages, too.
     """
     app = socket.app.state
-    try:
-        await app.rate_limit.check(socket)
-    except AccessError as error:
-        await socket.send_denial_response(error_response(error))
-        return
     await socket.accept()
     client = _Socket(socket)
-    options = CallOptions(flow or None, details)
+    options = CallOptions(flow or None, details, caller_of(socket).owner)
     call = VoiceCall(client, app.parts, app.engine, app.voices, app.settings, options)
     try:
         async with call:

@@ -126,15 +126,18 @@ class Engine:
         variables: Mapping[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         version: int | None = None,
+        owner: str = "",
     ) -> tuple[Session, str | None]:
         """Makes a session and gives it with its greeting, which then counts as said.
+
+        The session belongs to the API key `owner`.
 
         Raises:
             FlowError: `flow_not_found`; `request_invalid` for variables that the flow's start
                 refuses, `variable_too_large`; `template_failed` for the greeting.
         """
         plan = await self._plan(flow_id, version)
-        session = self._new(plan, uuid4().hex, variables or {}, metadata or {})
+        session = self._new(plan, uuid4().hex, variables or {}, metadata or {}, owner)
         data = plan.start.data
         assert isinstance(data, StartData)
         greeting = render(data.greeting, session.state.variables) if data.greeting else None
@@ -145,26 +148,27 @@ class Engine:
         await self._parts.writer.durable()
         return session, greeting
 
-    async def session(self, flow_id: str, session_id: str) -> Session:
-        """A session that was opened before.
+    async def session(self, flow_id: str, session_id: str, *, sees: str | None = None) -> Session:
+        """A session that was opened before; with `sees`, by that API key.
 
         Raises:
             FlowError: `session_not_found`.
         """
         session = await self._find(flow_id, session_id)
-        if session is None:
+        if session is None or sees not in (None, session.owner):
             raise FlowError("session_not_found", f"Flow {flow_id!r} has no session {session_id!r}.")
         return session
 
-    async def session_or_new(self, flow_id: str, session_id: str) -> Session:
-        """A session by its id, made if it is new.
+    async def session_or_new(
+        self, flow_id: str, session_id: str, *, owner: str = "", sees: str | None = None
+    ) -> Session:
+        """A session by its id, as `session` does; made for the API key `owner` if it is new.
 
         Raises:
             FlowError: As `open` does.
         """
-        return await self._find(flow_id, session_id, make=True) or await self.session(
-            flow_id, session_id
-        )
+        await self._find(flow_id, session_id, make=True, owner=owner)
+        return await self.session(flow_id, session_id, sees=sees)
 
     @property
     def session_count(self) -> int:
@@ -176,7 +180,9 @@ class Engine:
         """Sessions with a turn that runs, waits for its commit or is read."""
         return sum(session.busy for session in self._sessions.values())
 
-    async def _find(self, flow_id: str, session_id: str, *, make: bool = False) -> Session | None:
+    async def _find(
+        self, flow_id: str, session_id: str, *, make: bool = False, owner: str = ""
+    ) -> Session | None:
         key = flow_id, session_id
         session = self._sessions.get(key)
         if session is not None:
@@ -185,7 +191,7 @@ class Engine:
         async with lock:
             session = self._sessions.get(key) or await self._load(flow_id, session_id)
             if session is None and make:
-                session = self._new(await self._plan(flow_id), session_id, {}, {})
+                session = self._new(await self._plan(flow_id), session_id, {}, {}, owner)
             if session is not None:
                 self._sessions[key] = session
         self._loading.pop(key, None)
@@ -204,6 +210,7 @@ class Engine:
             self._parts,
             state=state,
             metadata=stored.metadata,
+            owner=stored.owner,
             stored_turns=stored.turn_ids,
         )
 
@@ -223,9 +230,13 @@ class Engine:
         session_id: str,
         variables: Mapping[str, Any],
         metadata: dict[str, Any],
+        owner: str,
     ) -> Session:
         state = SessionState(variables=self._first_variables(plan, variables))
-        return Session(uuid4().hex, session_id, plan, self._parts, state=state, metadata=metadata)
+        uid = uuid4().hex
+        return Session(
+            uid, session_id, plan, self._parts, state=state, metadata=metadata, owner=owner
+        )
 
     def _first_variables(self, plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
         data = plan.start.data

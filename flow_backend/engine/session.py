@@ -47,10 +47,13 @@ class Session:
         *,
         state: SessionState,
         metadata: dict[str, Any],
+        owner: str = "",
         stored_turns: frozenset[str] = frozenset(),
     ) -> None:
         self.uid = uid
         self.id = session_id
+        self.owner = owner
+        """Id of the API key that opened it; empty where keys were off."""
         self.plan = plan
         self.metadata = metadata
         self.state = state
@@ -343,6 +346,7 @@ class Session:
             "uid": self.uid,
             "flow_id": self.plan.flow.id,
             "session_id": self.id,
+            "owner": self.owner,
             "flow_version": self.plan.version,
             "state": json.dumps(state, default=str),
             "metadata": json.dumps(self.metadata),

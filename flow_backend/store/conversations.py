@@ -23,6 +23,8 @@ class Conversation:
     """A conversation without its messages."""
 
     id: str
+    owner: str
+    """Id of the API key that opened it; empty where keys were off."""
     title: str
     language: str
     difficulty_level: str
@@ -65,15 +67,27 @@ class ConversationStore:
         self._engine = engine
 
     async def open(
-        self, conversation_id: str, language: str, difficulty_level: str, title: str = ""
-    ) -> None:
-        """Makes a conversation, or gives the one of this id the language and the level."""
+        self,
+        conversation_id: str,
+        language: str,
+        difficulty_level: str,
+        title: str = "",
+        *,
+        owner: str = "",
+        sees: str | None = None,
+    ) -> Conversation:
+        """Makes a conversation, or gives the one of this id the language and the level.
+
+        Raises:
+            FlowError: `session_not_found` if it is there and, with `sees`, of another API key.
+        """
         now = time.time()
         values = {"language": language, "difficulty_level": difficulty_level}
         async with self._engine.begin() as connection:
             made = await connection.execute(
                 _insert_missing(connection, conversations).values(
                     id=conversation_id,
+                    owner=owner,
                     title=title,
                     summary="",
                     summarised=0,
@@ -83,14 +97,14 @@ class ConversationStore:
                 )
             )
             if not made.rowcount:
-                await connection.execute(
-                    update(conversations)
-                    .where(conversations.c.id == conversation_id)
-                    .values(values)
-                )
+                mine = conversations.c.id == conversation_id
+                if sees is not None:
+                    mine &= conversations.c.owner == sees
+                await connection.execute(update(conversations).where(mine).values(values))
+        return await self.get(conversation_id, sees)
 
-    async def get(self, conversation_id: str) -> Conversation:
-        """A conversation.
+    async def get(self, conversation_id: str, sees: str | None = None) -> Conversation:
+        """A conversation; with `sees`, of that API key.
 
         Raises:
             FlowError: `session_not_found`.
@@ -101,21 +115,23 @@ class ConversationStore:
                     select(conversations).where(conversations.c.id == conversation_id)
                 )
             ).one_or_none()
-        if row is None:
+        if row is None or sees not in (None, row.owner):
             raise FlowError(
                 "session_not_found",
                 f"There is no conversation {conversation_id!r}. POST /conversations opens one.",
             )
         return Conversation(**row._mapping)
 
-    async def all(self, limit: int, offset: int) -> list[Conversation]:
-        """Conversations, the last used first."""
+    async def all(self, limit: int, offset: int, sees: str | None = None) -> list[Conversation]:
+        """Conversations, the last used first; with `sees`, of that API key."""
         query = (
             select(conversations)
             .order_by(conversations.c.updated_at.desc(), conversations.c.id)
             .limit(limit)
             .offset(offset)
         )
+        if sees is not None:
+            query = query.where(conversations.c.owner == sees)
         async with self._engine.connect() as connection:
             return [Conversation(**row._mapping) for row in await connection.execute(query)]
 

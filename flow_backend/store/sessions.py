@@ -19,6 +19,7 @@ class StoredSession:
     uid: str
     flow_id: str
     session_id: str
+    owner: str
     flow_version: int
     state: dict[str, Any]
     metadata: dict[str, Any]
@@ -65,6 +66,7 @@ class SessionStore:
                 uid=row.uid,
                 flow_id=row.flow_id,
                 session_id=row.session_id,
+                owner=row.owner,
                 flow_version=row.flow_version,
                 state=json.loads(row.state),
                 metadata=json.loads(row.metadata),

@@ -45,6 +45,8 @@ sessions = Table(
     Column("uid", String(32), primary_key=True),
     Column("flow_id", String(200), nullable=False),
     Column("session_id", String(200), nullable=False),
+    # Id of the API key that opened it; empty where keys were off.
+    Column("owner", String(32), nullable=False, server_default=""),
     Column("flow_version", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("metadata", Text, nullable=False),
@@ -121,6 +123,8 @@ conversations = Table(
     "conversations",
     metadata,
     Column("id", String(200), primary_key=True),
+    # As in `sessions`.
+    Column("owner", String(32), nullable=False, server_default=""),
     Column("title", String(200), nullable=False),
     Column("language", String(60), nullable=False),
     Column("difficulty_level", String(2), nullable=False),
@@ -164,4 +168,19 @@ vocabulary = Table(
     Column("translation", Text),
     Column("example", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    # Words with spaces between.
+    Column("scopes", String(200), nullable=False),
+    Column("rate_limit", String(200)),
+    Column("concurrency", Integer),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
 )

@@ -68,11 +68,20 @@ class Tutor:
         return await self._parts.models.get(self._settings.tutor_llm)
 
     async def open(
-        self, conversation_id: str, language: str, difficulty_level: str, title: str = ""
-    ) -> None:
-        """Opens a conversation and warms its model up."""
-        await self.store.open(conversation_id, language, difficulty_level, title)
+        self,
+        conversation_id: str,
+        language: str,
+        difficulty_level: str,
+        title: str = "",
+        *,
+        owner: str = "",
+    ) -> Conversation:
+        """Opens a conversation for an API key and warms its model up."""
+        opened = await self.store.open(
+            conversation_id, language, difficulty_level, title, owner=owner
+        )
         self._start(self._warm(conversation_id))
+        return opened
 
     async def _warm(self, conversation_id: str) -> None:
         """Has the model read the instructions, so that it is loaded and has them in its cache."""

@@ -9,7 +9,7 @@ import yaml
 
 from protocol.errors import ConfigError
 from protocol.settings import load_settings
-from stack import keys, livekit_server
+from stack import livekit_keys, livekit_server
 from stack.settings import StackSettings
 
 
@@ -116,11 +116,11 @@ def no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_key_pair_is_made_once_and_kept_private(no_environment: Path) -> None:
     no_environment.write_text("LLM=ollama\nLIVEKIT_API_KEY=\nLIVEKIT_API_SECRET=")
-    assert keys.key_pair(load_settings(StackSettings)) is None
-    made = keys.make_key_pair(no_environment)
-    assert len(made.secret.encode()) >= keys.SECRET_BYTES
+    assert livekit_keys.key_pair(load_settings(StackSettings)) is None
+    made = livekit_keys.make_key_pair(no_environment)
+    assert len(made.secret.encode()) >= livekit_keys.SECRET_BYTES
     assert made.secret not in repr(made)
-    assert keys.key_pair(load_settings(StackSettings)) == made
+    assert livekit_keys.key_pair(load_settings(StackSettings)) == made
     assert stat.S_IMODE(no_environment.stat().st_mode) == 0o600
     assert no_environment.read_text().startswith("LLM=ollama\nLIVEKIT_API_KEY=API")
     assert sorted(path.name for path in no_environment.parent.iterdir()) == [".env"]
@@ -137,9 +137,9 @@ def test_a_key_pair_is_made_once_and_kept_private(no_environment: Path) -> None:
 def test_half_and_weak_pairs_are_refused(no_environment: Path, lines: str, said: str) -> None:
     no_environment.write_text(lines)
     with pytest.raises(ConfigError, match=said):
-        keys.key_pair(load_settings(StackSettings))
+        livekit_keys.key_pair(load_settings(StackSettings))
 
 
 def test_a_folder_that_cannot_be_written_is_named(no_environment: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written to"):
-        keys.make_key_pair(no_environment.parent / "absent" / ".env")
+        livekit_keys.make_key_pair(no_environment.parent / "absent" / ".env")

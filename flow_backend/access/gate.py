@@ -1,0 +1,198 @@
+"""The gate before every route: who calls, and whether there is room for the call.
+
+Whatever is not in `OPEN` needs a key, so that a route which somebody adds is closed until it says
+which scopes open it (`needs`).
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from flow_backend.access import keys
+from flow_backend.access.settings import AccessSettings, is_loopback
+from flow_backend.access.slots import Slots
+from flow_backend.api.errors import error_response
+from flow_backend.api.rate_limit import RateLimit, address_of
+from flow_backend.store.keys import ApiKey
+from protocol.errors import AccessError
+
+OPEN = frozenset(
+    {"/", "/icon.svg", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc"}
+    | {"/openapi.json"}
+)
+"""The page, the health of the process, and the description of the API: nothing of anybody's."""
+OPEN_FOLDER = "/assets/"
+
+SUBPROTOCOL = "parley"
+KEY_SUBPROTOCOL = "parley.key."
+"""Browsers cannot set headers on a WebSocket: they offer `parley` and `parley.key.<key>`."""
+FAILURES = "30/minute"
+"""How often one address may come with a key that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls."""
+
+    key: ApiKey | None = None
+    """None where keys are off."""
+
+    @property
+    def owner(self) -> str:
+        """Whom what is opened now belongs to."""
+        return self.key.id if self.key else ""
+
+    @property
+    def sees(self) -> str | None:
+        """Whose sessions the caller may use; None: everybody's."""
+        return None if self.key is None or "admin" in self.key.scopes else self.key.id
+
+    def may(self, *scopes: keys.Scope) -> bool:
+        """Whether the caller has one of these scopes."""
+        return self.key is None or not self.key.scopes.isdisjoint({"admin", *scopes})
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """A dependency: who calls."""
+    caller: Caller = connection.state.caller
+    return caller
+
+
+def needs(*scopes: keys.Scope) -> Any:
+    """A dependency that lets a caller with one of these scopes through.
+
+    Raises:
+        AccessError: `forbidden`.
+    """
+
+    async def allowed(connection: HTTPConnection) -> None:
+        caller = caller_of(connection)
+        if not caller.may(*scopes):
+            assert caller.key is not None
+            raise AccessError(
+                "forbidden",
+                f"This needs a key with the scope {' or '.join(scopes)}; key {caller.key.name!r} "
+                f"has {' and '.join(sorted(caller.key.scopes))}.",
+            )
+
+    return Depends(allowed)
+
+
+class Gate:
+    """ASGI middleware: finds out who calls, and holds a place for the call while it runs."""
+
+    def __init__(
+        self, app: ASGIApp, *, settings: AccessSettings, rate_limit: RateLimit, slots: Slots
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._rate_limit = rate_limit
+        self._slots = slots
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the call on, or refuses it."""
+        if scope["type"] == "lifespan" or is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        async with AsyncExitStack() as held:
+            try:
+                caller = await self._admitted(connection, held)
+            except AccessError as error:
+                await refuse(error, scope, receive, send)
+                return
+            scope.setdefault("state", {})["caller"] = caller
+            await self._app(scope, receive, _naming_subprotocol(scope, send))
+
+    async def _admitted(self, connection: HTTPConnection, held: AsyncExitStack) -> Caller:
+        settings, address = self._settings, address_of(connection)
+        caller = await self._caller(connection, address)
+        await held.enter_async_context(
+            self._slots.taken(f"address:{address}", settings.address_concurrency, "one address")
+        )
+        if (key := caller.key) is not None:
+            limits = settings.key_rate_limit if key.rate_limit is None else key.rate_limit
+            await self._rate_limit.check(f"key:{key.id}", limits)
+            most = settings.key_concurrency if key.concurrency is None else key.concurrency
+            await held.enter_async_context(
+                self._slots.taken(f"key:{key.id}", most, f"key {key.name!r}")
+            )
+        return caller
+
+    async def _caller(self, connection: HTTPConnection, address: str) -> Caller:
+        if not self._settings.keys_required:
+            self._require_local_name(connection)
+            return Caller()
+        text = _key_of(connection)
+        keyring: keys.Keyring = connection.app.state.keyring
+        key = await keyring.key(text) if text else None
+        if key is None:
+            await self._rate_limit.check(f"failed:{address}", FAILURES)
+            raise AccessError(
+                "unauthorized",
+                "The API key is not known, has expired or was revoked."
+                if text
+                else "An API key is needed: send Authorization: Bearer KEY. Who runs this backend "
+                "makes keys with `parley keys create`.",
+            )
+        return Caller(key)
+
+    def _require_local_name(self, connection: HTTPConnection) -> None:
+        """Refuses names of other machines: of a proxy, or rebound by a hostile page's DNS.
+
+        Without keys, all that protects a backend on loopback is that only this machine calls it.
+        """
+        name = (connection.url.hostname or "").rstrip(".")
+        if not (is_loopback(name) or name.endswith(".localhost")):
+            raise AccessError(
+                "forbidden",
+                "Without API keys this backend answers to localhost only. Behind a proxy, set "
+                "API_KEYS=required and make a key with `parley keys create`.",
+            )
+
+
+async def refuse(error: AccessError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a request, or a WebSocket's handshake, with an error."""
+    response = error_response(error)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(response)
+    else:
+        await response(scope, receive, send)
+
+
+def is_open(scope: Scope) -> bool:
+    """Whether a request is for what everybody may have."""
+    path: str = scope["path"]
+    preflight = scope["type"] == "http" and scope["method"] == "OPTIONS"
+    return path in OPEN or path.startswith(OPEN_FOLDER) or preflight
+
+
+def _key_of(connection: HTTPConnection) -> str:
+    """The key that a call carries; never in the URL, which proxies and browsers write down."""
+    scheme, _, text = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and text:
+        return text.strip()
+    for offered in connection.scope.get("subprotocols", ()):
+        if offered.startswith(KEY_SUBPROTOCOL):
+            return str(offered.removeprefix(KEY_SUBPROTOCOL))
+    return connection.headers.get("x-api-key", "")
+
+
+def _naming_subprotocol(scope: Scope, send: Send) -> Send:
+    """Browsers close a WebSocket whose server chooses none of the subprotocols they offered."""
+    if SUBPROTOCOL not in scope.get("subprotocols", ()):
+        return send
+
+    async def naming(message: Message) -> None:
+        if message["type"] == "websocket.accept" and not message.get("subprotocol"):
+            message = {**message, "subprotocol": SUBPROTOCOL}
+        await send(message)
+
+    return naming
