@@ -170,8 +170,7 @@ async def refuse(error: AccessError, scope: Scope, receive: Receive, send: Send)
 def is_open(scope: Scope) -> bool:
     """Whether a request is for what everybody may have."""
     path: str = scope["path"]
-    preflight = scope["type"] == "http" and scope["method"] == "OPTIONS"
-    return path in OPEN or path.startswith(OPEN_FOLDER) or preflight
+    return path in OPEN or path.startswith(OPEN_FOLDER)
 
 
 def _key_of(connection: HTTPConnection) -> str:

@@ -25,7 +25,7 @@ _EXPOSED = "ETag, Retry-After, Location"
 
 
 class Cors:
-    """Refuses other sites, adds the headers for allowed origins, answers preflights with 204.
+    """Refuses other sites, adds the headers for allowed origins, answers OPTIONS with 204.
 
     Args:
         app: What answers everything else.
@@ -52,15 +52,15 @@ class Cors:
         origin = headers.get("origin")
         if origin is not None and scope["type"] == "http":
             send = self._with_headers(origin, send)
-            if scope["method"] == "OPTIONS":
-                preflight = {
-                    "Allow": _METHODS,
-                    "Access-Control-Allow-Methods": _METHODS,
-                    "Access-Control-Allow-Headers": _HEADERS,
-                    "Access-Control-Max-Age": "600",
-                }
-                await Response(status_code=204, headers=preflight)(scope, receive, send)
-                return
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            preflight = {
+                "Allow": _METHODS,
+                "Access-Control-Allow-Methods": _METHODS,
+                "Access-Control-Allow-Headers": _HEADERS,
+                "Access-Control-Max-Age": "600",
+            }
+            await Response(status_code=204, headers=preflight)(scope, receive, send)
+            return
         if not is_open(scope) and not self._own_or_allowed(origin, headers):
             error = AccessError(
                 "forbidden",

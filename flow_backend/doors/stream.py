@@ -69,19 +69,6 @@ def get_parts(request: Request) -> EngineParts:
 PartsDep = Annotated[EngineParts, Depends(get_parts)]
 
 
-@router.options("/api/stream", status_code=204, response_class=Response)
-async def stream_options() -> Response:
-    """What may be sent here; for allowed origins the CORS headers come with it."""
-    return Response(
-        status_code=204,
-        headers={
-            "Allow": "POST, OPTIONS",
-            "Access-Control-Allow-Methods": "POST, OPTIONS",
-            "Access-Control-Allow-Headers": "Content-Type, Authorization",
-        },
-    )
-
-
 @router.post("/api/stream", response_class=EventsResponse, status_code=200)
 async def stream(body: StreamRequest, parts: PartsDep, voices: VoicesDep) -> Response:
     """Streams an answer's text, and its audio as each piece is ready."""
