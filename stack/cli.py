@@ -85,6 +85,30 @@ def chat(
 
 
 @app.command()
+def replay(
+    session: Annotated[str, typer.Argument(help="Id of the recorded session.")],
+    flow: Annotated[str, typer.Option(help="Its flow.")] = "default",
+    version: Annotated[int | None, typer.Option(help="Version of it; else the newest.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A flow in a file, instead.")] = None,
+    llm: Annotated[str, typer.Option(help="Model for a flow in a file.")] = "auto",
+    var: Annotated[list[str] | None, typer.Option(help="A first variable: name=value.")] = None,
+    effects: Annotated[bool, typer.Option(help="Let nodes with side effects run.")] = False,
+    backend: Annotated[str | None, typer.Option(help="Root of another backend.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say a recorded conversation's words to another version of its flow, and compare."""
+    if version is not None and file is not None:
+        raise typer.BadParameter("--version and --file exclude each other.")
+    from stack import replay as command
+    from stack.flow import given_variables
+
+    options = command.ReplayOptions(
+        session, flow, version, file, llm, given_variables(var), effects, backend, as_json
+    )
+    raise typer.Exit(command.replay(options))
+
+
+@app.command()
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A wav, flac, ogg or mp3 file.")],

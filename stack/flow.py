@@ -108,7 +108,7 @@ def scenarios_command(
     """Run scenario files and say what is not as expected; status 1 if anything is."""
     from stack.flow_test import run_file
 
-    given = _variables(variables)
+    given = given_variables(variables)
     report = {
         str(path): asyncio.run(run_file(load_scenarios(path), llm=llm, variables=given, only=only))
         for path in paths
@@ -147,7 +147,7 @@ def run(
     variables: Variables = None,
 ) -> None:
     """Talk to a flow in the terminal; an empty line or Ctrl-D ends it."""
-    asyncio.run(_talk(path, llm, _variables(variables)))
+    asyncio.run(_talk(path, llm, given_variables(variables)))
 
 
 async def _talk(path: Path, llm: str, variables: dict[str, Any]) -> None:
@@ -204,7 +204,8 @@ def import_command(
         notes.print(f"to be mended: {problem}")
 
 
-def _variables(pairs: list[str] | None) -> dict[str, Any]:
+def given_variables(pairs: list[str] | None) -> dict[str, Any]:
+    """Variables from the command line: `name=value`, each a text."""
     values: dict[str, Any] = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
