@@ -1,6 +1,7 @@
 /** The backend's JSON calls that the page makes. */
 
 import { ParleyError } from "@parley/client";
+import { askForKey, authorization } from "./key";
 
 export interface Answer<T> {
   body: T;
@@ -15,6 +16,7 @@ export async function call<T>(path: string, init: RequestInit = {}): Promise<Ans
       ...init,
       headers: {
         ...(init.body ? { "content-type": "application/json" } : {}),
+        ...authorization(),
         ...(init.headers as Record<string, string> | undefined),
       },
     });
@@ -22,7 +24,8 @@ export async function call<T>(path: string, init: RequestInit = {}): Promise<Ans
     throw new ParleyError("network", "The server cannot be reached.", undefined, true);
   }
   const text = await response.text();
-  const body: unknown = text ? JSON.parse(text) : undefined;
+  const body: unknown = readJson(text);
+  if (response.status === 401) askForKey();
   if (!response.ok) {
     const { code, message, error, retryable } = (body ?? {}) as Record<string, unknown>;
     throw Object.assign(
@@ -36,6 +39,15 @@ export async function call<T>(path: string, init: RequestInit = {}): Promise<Ans
     );
   }
   return { body: body as T, etag: response.headers.get("etag") ?? undefined };
+}
+
+/** What a proxy or a crash puts in place of JSON counts as nothing. */
+function readJson(text: string): unknown {
+  try {
+    return text ? JSON.parse(text) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** `GET /api/status`; every field may be missing in an older backend. */

@@ -2,6 +2,7 @@
 
 import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
 import { LANGUAGES, type Language, useTexts } from "./i18n";
+import { KeyDialog } from "./key_dialog";
 import { remember, remembered } from "./memory";
 import { TalkView } from "./talk/talk_view";
 
@@ -111,6 +112,7 @@ export function App() {
           </div>
         </details>
       </header>
+      <KeyDialog />
       {/* The call goes on while another view is open. */}
       <div hidden={route.view !== "talk"}>
         <TalkView />

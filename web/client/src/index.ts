@@ -9,4 +9,5 @@ export {
   type ServerMessage,
   VoiceSocket,
   type VoiceSocketHandlers,
+  type VoiceSocketOptions,
 } from "./voice_socket.js";

@@ -32,7 +32,30 @@ export type ServerMessage =
   | { type: "stt_update"; data: { text: string } }
   | { type: "stt_finished"; data: { text: string } }
   | { type: "interrupted"; data: { message_id: string; heard_text: string } }
-  | { type: "error"; data: { code: string; message: string } };
+  | { type: "error"; data: { code: string; message: string } }
+  /** With `details`: a flow's session begins to answer. */
+  | { type: "session"; data: { flow_id: string; session_id: string } }
+  /** With `details`: where a turn's time went, in milliseconds from the end of the user's words. */
+  | {
+      type: "waterfall";
+      data: {
+        turn_id: string;
+        stages: { name: string; start_ms: number; end_ms: number }[];
+        total_ms: number;
+        interrupted: boolean;
+      };
+    };
+
+export interface VoiceSocketOptions {
+  /** Origin of the backend; the page's own by default. */
+  baseUrl?: string;
+  /** API key, where the backend asks for one. */
+  key?: string;
+  /** Flow that answers and greets; the backend's choice by default. */
+  flow?: string;
+  /** Ask for `session` and `waterfall` messages. */
+  details?: boolean;
+}
 
 export interface VoiceSocketHandlers {
   onOpen?: () => void;
@@ -43,6 +66,8 @@ export interface VoiceSocketHandlers {
   onClose?: (error: ParleyError | undefined) => void;
 }
 
+const FULL_BYTES = 256 * 1024;
+
 /** One connection. It does not reconnect: make a new one. */
 export class VoiceSocket {
   private readonly socket: WebSocket;
@@ -51,9 +76,11 @@ export class VoiceSocket {
 
   constructor(
     private readonly handlers: VoiceSocketHandlers,
-    url: string = defaultUrl(),
+    options: VoiceSocketOptions = {},
   ) {
-    this.socket = new WebSocket(url);
+    // Browsers set no headers on a WebSocket: the key travels as a subprotocol.
+    const protocols = options.key ? ["parley", `parley.key.${options.key}`] : [];
+    this.socket = new WebSocket(address(options), protocols);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => handlers.onOpen?.();
     this.socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.receive(event.data);
@@ -102,7 +129,7 @@ export class VoiceSocket {
 
   /** PCM16 mono, little-endian. Dropped, not queued, when the network cannot keep up. */
   sendAudio(pcm: ArrayBuffer): void {
-    if (this.open && this.socket.bufferedAmount < 256 * 1024) this.socket.send(pcm);
+    if (this.open && !this.stalled) this.socket.send(pcm);
   }
 
   setModel(settings: { model?: string; temperature?: number } & Record<string, unknown>): void {
@@ -121,14 +148,21 @@ export class VoiceSocket {
     if (this.open) this.socket.send(JSON.stringify(message));
   }
 
+  /** Audio that the network has not taken yet; it stays full while nobody is there. */
+  get stalled(): boolean {
+    return this.socket.bufferedAmount >= FULL_BYTES;
+  }
+
   close(): void {
     this.closing = true;
     this.socket.close(1000);
   }
 }
 
-function defaultUrl(): string {
-  const url = new URL("/ws", location.href);
+function address({ baseUrl, flow, details }: VoiceSocketOptions): string {
+  const url = new URL("/ws", baseUrl ?? location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  if (flow) url.searchParams.set("flow", flow);
+  if (details) url.searchParams.set("details", "true");
   return url.href;
 }

@@ -3,6 +3,7 @@
 import { FlowClient, ParleyError } from "@parley/client";
 import { type FormEvent, useCallback, useEffect, useRef, useState } from "react";
 import { useTexts } from "../i18n";
+import { askForKey, authorization } from "../key";
 import { Variables } from "../see/variables";
 import type { Path } from "./flow_graph";
 
@@ -25,11 +26,12 @@ export function TestChat({ flowId, dirty, onPath }: Props) {
   const [busy, setBusy] = useState(false);
   const [ended, setEnded] = useState(false);
   const [text, setText] = useState("");
-  const client = useRef(new FlowClient(flowId));
+  const client = useRef(new FlowClient(flowId, { headers: authorization() }));
   const running = useRef<AbortController>(undefined);
   useEffect(() => () => running.current?.abort(), []);
 
   const failed = useCallback((error: unknown) => {
+    if (error instanceof ParleyError && error.status === 401) askForKey();
     const words = error instanceof ParleyError ? error.message : String(error);
     setSaid((now) => [...now, { who: "error", text: words }]);
   }, []);

@@ -9,7 +9,7 @@ class QuietCall extends Call {
   override sendText() {}
   override interrupt() {}
   override streams() {
-    return [];
+    return {};
   }
   override setVolume() {}
   override async setMicrophone() {}

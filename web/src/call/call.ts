@@ -19,6 +19,8 @@ export interface Line {
   open: boolean;
   /** The user cut the agent off after `text`. */
   interrupted: boolean;
+  /** When its sound began (`performance.now()`), where that differs from when its text came. */
+  soundsAtMs?: number;
 }
 
 /** What went wrong, as a key of the translations, with the server's own words if it gave some. */
@@ -30,6 +32,8 @@ export interface Problem {
     | "server_down"
     | "room_full"
     | "token_rejected"
+    | "may_not_speak"
+    | "may_not_hear"
     | "agent_missing"
     | "second_tab"
     | "failed";
@@ -87,7 +91,7 @@ export abstract class Call {
   /** Stops the agent's voice. */
   abstract interrupt(): void;
   /** Both sides' sound as it is now, for a recording; nothing where there is none yet. */
-  abstract streams(): MediaStream[];
+  abstract streams(): { user?: MediaStream; agent?: MediaStream };
   abstract setVolume(volume: number): void;
   abstract setMicrophone(deviceId: string): Promise<void>;
   abstract setSpeaker(deviceId: string): Promise<void>;
@@ -101,6 +105,13 @@ export abstract class Call {
   protected update(change: Partial<CallSnapshot>): void {
     this.snapshot = { ...this.snapshot, ...change };
     for (const listener of this.listeners) listener();
+  }
+
+  /** Ends the call because another tab has begun one: two would hear each other. */
+  async takenOver(): Promise<void> {
+    if (this.snapshot.state === "ended") return;
+    await this.end();
+    this.update({ problem: { code: "second_tab" } });
   }
 
   protected fail(problem: Problem): void {
@@ -131,6 +142,9 @@ export abstract class Call {
     this.update({ log: [...this.snapshot.log, entry].slice(-KEPT_LOG_ENTRIES) });
   }
 }
+
+/** Waits before each try to connect again; the last one repeats. */
+export const RECONNECT_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
 
 /** Says which microphone problem a `getUserMedia` error is. */
 export function microphoneProblem(error: unknown): Problem {

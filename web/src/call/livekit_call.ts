@@ -14,7 +14,8 @@ import {
   TokenSource,
   Track,
 } from "livekit-client";
-import { type AgentState, Call, microphoneProblem, type Problem } from "./call";
+import { askForKey, authorization } from "../key";
+import { type AgentState, Call, microphoneProblem, type Problem, RECONNECT_DELAYS_MS } from "./call";
 import { readWaterfall, WATERFALL_TOPIC } from "./waterfall";
 
 const TRANSCRIPTION_TOPIC = "lk.transcription";
@@ -35,6 +36,9 @@ export class LiveKitCall extends Call {
   private agentTimer: ReturnType<typeof setTimeout> | undefined;
   private volume = 1;
   private ending = false;
+  private joining = false;
+  private muted = false;
+  private typed = 0;
 
   constructor(private readonly flowId: string | undefined) {
     super();
@@ -54,28 +58,66 @@ export class LiveKitCall extends Call {
 
   override async start(): Promise<void> {
     try {
-      const source = TokenSource.endpoint(new URL("/api/token", location.href).href);
+      await this.join();
+    } catch (error) {
+      if (!this.ending) this.fail(connectProblem(error));
+      await this.room.disconnect();
+    }
+  }
+
+  private async join(): Promise<void> {
+    this.joining = true;
+    try {
+      const source = TokenSource.endpoint(new URL("/api/token", location.href).href, {
+        headers: authorization(),
+      });
       const { serverUrl, participantToken } = await source.fetch(
         this.flowId ? { participantAttributes: { flow_id: this.flowId } } : {},
       );
       // The microphone is asked for while the connection is made: both take their time.
       const [, microphone] = await Promise.allSettled([
         this.room.connect(serverUrl, participantToken),
-        this.room.localParticipant.setMicrophoneEnabled(true),
+        this.room.localParticipant.setMicrophoneEnabled(!this.muted),
       ]).then((results) => {
         if (results[0].status === "rejected") throw results[0].reason;
         return results;
       });
-      if (microphone.status === "rejected") {
-        this.update({ problem: microphoneProblem(microphone.reason), muted: true });
-      }
+      const { permissions } = this.room.localParticipant;
+      let problem: Problem | undefined;
+      if (permissions?.canPublish === false) problem = { code: "may_not_speak" };
+      else if (permissions?.canSubscribe === false) problem = { code: "may_not_hear" };
+      else if (microphone.status === "rejected") problem = microphoneProblem(microphone.reason);
+      this.muted ||= microphone.status === "rejected";
+      this.update({ problem, muted: this.muted });
       await this.room.startAudio();
       this.log("connected", this.room.name);
       this.showAgent();
       if (!this.agent()) this.agentTimer = setTimeout(() => this.onAgentMissing(), AGENT_WAIT_MS);
-    } catch (error) {
-      if (!this.ending) this.fail(connectProblem(error));
-      await this.room.disconnect();
+    } finally {
+      this.joining = false;
+    }
+  }
+
+  /** The room is gone, as after a server's restart or a laptop's sleep: joins a new one. */
+  private async rejoin(): Promise<void> {
+    this.log("disconnected", "");
+    this.update({ state: "reconnecting" });
+    for (let failures = 0; !this.ending; failures += 1) {
+      const delay = RECONNECT_DELAYS_MS[Math.min(failures, RECONNECT_DELAYS_MS.length - 1)];
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      if (this.ending) return;
+      try {
+        await this.join();
+        return;
+      } catch (error) {
+        const problem = connectProblem(error);
+        if (this.ending) return;
+        if (problem.code !== "server_down" && problem.code !== "room_full") {
+          this.fail(problem);
+          return;
+        }
+        this.update({ problem, state: "reconnecting" });
+      }
     }
   }
 
@@ -90,6 +132,7 @@ export class LiveKitCall extends Call {
   override async setMuted(muted: boolean): Promise<void> {
     try {
       await this.room.localParticipant.setMicrophoneEnabled(!muted);
+      this.muted = muted;
       this.update({ muted, problem: undefined });
     } catch (error) {
       this.update({ problem: microphoneProblem(error), muted: true });
@@ -97,7 +140,8 @@ export class LiveKitCall extends Call {
   }
 
   override sendText(text: string): void {
-    this.line(`typed-${Date.now()}`, "user", { text, open: false });
+    this.typed += 1;
+    this.line(`typed-${this.typed}`, "user", { text, open: false });
     void this.room.localParticipant.sendText(text, { topic: CHAT_TOPIC });
   }
 
@@ -109,11 +153,12 @@ export class LiveKitCall extends Call {
       .catch((error: unknown) => this.log("error", String(error)));
   }
 
-  override streams(): MediaStream[] {
+  override streams(): { user?: MediaStream; agent?: MediaStream } {
     const own = this.room.localParticipant.getTrackPublication(Track.Source.Microphone)?.track;
-    return [own, this.agentTrack].flatMap((track) =>
-      track ? [new MediaStream([track.mediaStreamTrack])] : [],
-    );
+    return {
+      ...(own && { user: new MediaStream([own.mediaStreamTrack]) }),
+      ...(this.agentTrack && { agent: new MediaStream([this.agentTrack.mediaStreamTrack]) }),
+    };
   }
 
   override setVolume(volume: number): void {
@@ -231,13 +276,13 @@ export class LiveKitCall extends Call {
   private readonly onDisconnected = (reason?: DisconnectReason): void => {
     clearTimeout(this.agentTimer);
     this.cleanUp();
-    if (this.ending || reason === DisconnectReason.CLIENT_INITIATED) return;
+    if (this.ending || this.joining || reason === DisconnectReason.CLIENT_INITIATED) return;
     if (reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.ROOM_CLOSED) {
       this.update({ state: "ended" });
     } else if (reason === DisconnectReason.DUPLICATE_IDENTITY) {
       this.fail({ code: "second_tab" });
     } else {
-      this.fail({ code: "server_down" });
+      void this.rejoin();
     }
   };
 
@@ -255,6 +300,7 @@ function connectProblem(error: unknown): Problem {
   }
   const text = error instanceof Error ? error.message : String(error);
   if (/\b(503|429|full|limit)\b/i.test(text)) return { code: "room_full", detail: text };
+  if (/\b401\b/.test(text)) askForKey();
   if (/\b(401|403)\b/.test(text)) return { code: "token_rejected", detail: text };
   if (/fetch|network|NetworkError/i.test(text)) return { code: "server_down" };
   return { code: "failed", detail: text };

@@ -10,6 +10,8 @@ export class Microphone {
   constructor(
     private readonly context: AudioContext,
     private readonly onPacket: (pcm: ArrayBuffer) => void,
+    /** The device went away while it was open. */
+    private readonly onLost: () => void,
   ) {}
 
   /** @throws DOMException as `getUserMedia` does. */
@@ -26,6 +28,7 @@ export class Microphone {
     this.close();
     await this.context.audioWorklet.addModule(workletUrl);
     this.stream = stream;
+    stream.getAudioTracks()[0]?.addEventListener("ended", this.onLost);
     this.source = this.context.createMediaStreamSource(stream);
     this.node = new AudioWorkletNode(this.context, "parley-microphone", { numberOfOutputs: 0 });
     this.node.port.onmessage = (event: MessageEvent<ArrayBuffer>) => this.onPacket(event.data);

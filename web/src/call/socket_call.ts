@@ -1,10 +1,24 @@
 /** A call over `/ws`, for machines without a LiveKit server. */
 
 import { type Character, GaplessPlayer, type ParleyError, type ServerMessage, VoiceSocket } from "@parley/client";
-import { Call, microphoneProblem } from "./call";
+import { call as request } from "../api";
+import { apiKey } from "../key";
+import { Call, microphoneProblem, RECONNECT_DELAYS_MS } from "./call";
 import { Microphone } from "./microphone";
+import { watchSleep } from "./sleep";
+import { waterfallFrom } from "./waterfall";
 
-const RECONNECT_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
+/** Missed time after which the server has given the connection up (its ping waits 20 s and 20 s). */
+const ASLEEP_MS = 30_000;
+/** How long the network may take nothing before it counts as gone. */
+const STALLED_MS = 8000;
+
+export interface SocketCallOptions {
+  /** Flow that answers; the server's choice by default. */
+  flow?: string | undefined;
+  /** Who answers in the flow's place. */
+  characters?: readonly Character[] | undefined;
+}
 
 export class SocketCall extends Call {
   override readonly kind = "socket";
@@ -12,16 +26,26 @@ export class SocketCall extends Call {
   private readonly player = new GaplessPlayer(this.context);
   private recorded: MediaStreamAudioDestinationNode | undefined;
   private readonly analyser = this.context.createAnalyser();
-  private readonly microphone = new Microphone(this.context, (pcm) => this.socket?.sendAudio(pcm));
+  private readonly microphone = new Microphone(
+    this.context,
+    (pcm) => this.sendAudio(pcm),
+    () => this.update({ problem: { code: "microphone_missing" }, muted: true }),
+  );
+  private readonly stopWatching = watchSleep(ASLEEP_MS, (missedMs) => {
+    this.log("woke", `${Math.round(missedMs / 1000)} s`);
+    this.reconnect();
+  });
   private socket: VoiceSocket | undefined;
+  private stalledSinceMs: number | undefined;
   private failures = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private ended = false;
   private sampleRate = 24_000;
   private voicing: string | undefined;
   private hypothesis = 0;
+  private typed = 0;
 
-  constructor(private readonly characters: readonly Character[] = []) {
+  constructor(private readonly options: SocketCallOptions = {}) {
     super();
     this.analyser.fftSize = 256;
     this.player.output.connect(this.analyser);
@@ -41,35 +65,63 @@ export class SocketCall extends Call {
   }
 
   private connect(): void {
-    this.socket = new VoiceSocket({
-      onOpen: () => {
-        this.failures = 0;
-        if (this.characters.length > 0) this.socket?.setCharacters([...this.characters]);
-        if (!this.getSnapshot().muted) this.socket?.startListening(this.context.sampleRate);
-        this.log("connected", "/ws");
-        const { problem } = this.getSnapshot();
-        this.update({
-          state: "listening",
-          problem: problem?.code === "server_down" ? undefined : problem,
-        });
+    const { flow, characters = [] } = this.options;
+    const key = apiKey();
+    this.socket = new VoiceSocket(
+      {
+        onOpen: () => {
+          this.failures = 0;
+          if (characters.length > 0) this.socket?.setCharacters([...characters]);
+          if (!this.getSnapshot().muted) this.socket?.startListening(this.context.sampleRate);
+          this.log("connected", "/ws");
+          const { problem } = this.getSnapshot();
+          const solved = problem?.code === "server_down" || problem?.code === "room_full";
+          this.update({ state: "listening", problem: solved ? undefined : problem });
+        },
+        onMessage: (message) => this.receive(message),
+        onAudio: (pcm, meta) => {
+          if (meta.message_id !== this.voicing) return;
+          void this.player.enqueuePcm16(pcm, this.sampleRate);
+          this.update({ state: "speaking" });
+        },
+        onClose: (error) => this.onClose(error),
       },
-      onMessage: (message) => this.receive(message),
-      onAudio: (pcm, meta) => {
-        if (meta.message_id !== this.voicing) return;
-        void this.player.enqueuePcm16(pcm, this.sampleRate);
-        this.update({ state: "speaking" });
-      },
-      onClose: (error) => this.onClose(error),
-    });
+      { details: true, ...(key && { key }), ...(flow && characters.length === 0 && { flow }) },
+    );
+  }
+
+  private sendAudio(pcm: ArrayBuffer): void {
+    this.socket?.sendAudio(pcm);
+    if (!this.socket?.stalled) this.stalledSinceMs = undefined;
+    else if (this.stalledSinceMs === undefined) this.stalledSinceMs = Date.now();
+    else if (Date.now() - this.stalledSinceMs > STALLED_MS) this.reconnect();
+  }
+
+  /** Gives up a connection that is dead without having said so. */
+  private reconnect(): void {
+    if (this.ended || !this.socket?.open) return;
+    this.stalledSinceMs = undefined;
+    this.socket.close();
+    this.forgetAnswer();
+    this.log("disconnected", "given up");
+    this.update({ state: "reconnecting" });
+    this.connect();
+  }
+
+  private forgetAnswer(): void {
+    this.player.stop();
+    this.voicing = undefined;
+    for (const line of this.getSnapshot().lines)
+      if (line.open) this.line(line.id, line.who, { open: false, interrupted: line.who === "agent" });
   }
 
   private onClose(error: ParleyError | undefined): void {
-    this.player.stop();
-    this.voicing = undefined;
-    if (this.ended || !error) return;
+    if (!error) return; // closed by us
+    this.forgetAnswer();
+    if (this.ended) return;
     this.log("disconnected", error.message);
     if (!error.retryable) {
-      this.fail({ code: "token_rejected", detail: error.message });
+      this.fail({ code: "failed", detail: error.message });
       void this.release();
       return;
     }
@@ -82,7 +134,19 @@ export class SocketCall extends Call {
         problem: full ? { code: "room_full" as const } : { code: "server_down" as const },
       }),
     });
+    if (error.code === "network") void this.askWhy();
     this.timer = setTimeout(() => this.connect(), delay);
+  }
+
+  /** A browser hides why a WebSocket was refused; the same server's status tells. */
+  private async askWhy(): Promise<void> {
+    const refusal = await request("/api/status").then(
+      () => undefined,
+      (error: ParleyError) => error,
+    );
+    if (this.ended || this.socket?.open || (refusal?.status !== 401 && refusal?.status !== 403)) return;
+    this.fail({ code: "token_rejected", detail: refusal.message });
+    void this.release();
   }
 
   private receive(message: ServerMessage): void {
@@ -110,6 +174,7 @@ export class SocketCall extends Call {
       case "audio_stream_start":
         this.voicing = message.data.message_id;
         this.sampleRate = message.data.sample_rate;
+        this.line(this.voicing, "agent", { soundsAtMs: performance.now() });
         break;
       case "audio_complete":
         this.voicing = undefined;
@@ -126,9 +191,23 @@ export class SocketCall extends Call {
         this.log("interrupted", message.data.message_id);
         this.update({ state: "listening" });
         break;
+      case "session":
+        this.update({ session: { flowId: message.data.flow_id, sessionId: message.data.session_id } });
+        break;
+      case "waterfall": {
+        const waterfall = waterfallFrom(message.data);
+        if (!waterfall) break;
+        this.waterfall(waterfall);
+        this.log("turn", `${Math.round(waterfall.totalMs)} ms`);
+        break;
+      }
       case "error":
+        if (message.data.code === "session_ended") {
+          void this.end();
+          break;
+        }
         this.log("error", `${message.data.code}: ${message.data.message}`);
-        this.update({ problem: { code: "failed", detail: message.data.message } });
+        this.update({ problem: { code: "failed", detail: message.data.message }, state: "listening" });
         break;
       case "audio_chunk_meta":
         break;
@@ -136,15 +215,15 @@ export class SocketCall extends Call {
   }
 
   override async end(): Promise<void> {
-    this.ended = true;
-    clearTimeout(this.timer);
-    this.socket?.close();
     await this.release();
     this.update({ state: "ended" });
   }
 
   private async release(): Promise<void> {
     this.ended = true;
+    clearTimeout(this.timer);
+    this.stopWatching();
+    this.socket?.close();
     this.microphone.close();
     if (this.context.state !== "closed") await this.player.close();
   }
@@ -166,9 +245,16 @@ export class SocketCall extends Call {
   }
 
   override sendText(text: string): void {
-    this.line(`typed-${Date.now()}`, "user", { text, open: false });
+    this.typed += 1;
+    this.line(`typed-${this.typed}`, "user", { text, open: false });
     this.socket?.sendText(text);
     this.update({ state: "thinking", problem: undefined });
+  }
+
+  /** Others answer from now on; what was said so far is forgotten at the server. */
+  setCharacters(characters: readonly Character[]): void {
+    this.options.characters = characters;
+    this.socket?.setCharacters([...characters]);
   }
 
   override interrupt(): void {
@@ -176,10 +262,11 @@ export class SocketCall extends Call {
     this.player.stop();
   }
 
-  override streams(): MediaStream[] {
+  override streams(): { user?: MediaStream; agent?: MediaStream } {
     this.recorded ??= this.context.createMediaStreamDestination();
     this.analyser.connect(this.recorded);
-    return [this.recorded.stream, ...(this.microphone.opened ? [this.microphone.opened] : [])];
+    const user = this.microphone.opened;
+    return { agent: this.recorded.stream, ...(user && { user }) };
   }
 
   override setVolume(volume: number): void {

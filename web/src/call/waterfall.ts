@@ -6,12 +6,14 @@ export const WATERFALL_TOPIC = "parley.waterfall";
 
 /** Gives nothing for data that is not a waterfall: anyone in a room can send to a topic. */
 export function readWaterfall(json: string): Waterfall | undefined {
-  let data: unknown;
   try {
-    data = JSON.parse(json);
+    return waterfallFrom(JSON.parse(json));
   } catch {
     return undefined;
   }
+}
+
+export function waterfallFrom(data: unknown): Waterfall | undefined {
   if (typeof data !== "object" || data === null) return undefined;
   const { turn_id, stages, total_ms, interrupted } = data as Record<string, unknown>;
   if (typeof turn_id !== "string" || !Array.isArray(stages)) return undefined;

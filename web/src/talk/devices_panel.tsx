@@ -1,17 +1,23 @@
-/** Microphone, speaker, volume, connection and flow; kept for the next visit. */
+/** Microphone, speaker, volume, connection and who answers; kept for the next visit. */
 
 import { useEffect, useState } from "react";
 import type { FlowRow } from "../api";
 import type { Call } from "../call/call";
+import type { SocketCall } from "../call/socket_call";
 import { useTexts } from "../i18n";
 import { remember, remembered } from "../memory";
+import { ready, rememberCharacters, rememberedCharacters } from "./characters";
+import { CharactersPanel } from "./characters_panel";
 
 export interface CallSettings {
   way: "auto" | "livekit" | "socket";
-  /** A flow's id; empty for the worker's own choice. */
+  /** A flow's id; empty for the server's own choice, `CHARACTERS` for those of the form. */
   flow: string;
   volume: number;
 }
+
+/** In place of a flow's id: no flow can be called so. */
+export const CHARACTERS = ":characters";
 
 const WAYS = ["auto", "livekit", "socket"] as const;
 
@@ -51,6 +57,7 @@ interface Props {
 export function DevicesPanel({ call, settings, flows, onChange }: Props) {
   const { t } = useTexts();
   const devices = useDevices();
+  const [characters, setCharacters] = useState(rememberedCharacters);
   const change = (part: Partial<CallSettings>) => {
     const next = { ...settings, ...part };
     remember("way", next.way);
@@ -115,12 +122,11 @@ export function DevicesPanel({ call, settings, flows, onChange }: Props) {
         <label>
           {t("flow")}
           <select
-            value={settings.way === "socket" ? "" : settings.flow}
-            // The WebSocket's flow is the server's setting.
-            disabled={settings.way === "socket"}
+            value={settings.flow}
             onChange={(event) => change({ flow: event.target.value })}
           >
             <option value="">{t("flow_default")}</option>
+            {settings.way !== "livekit" && <option value={CHARACTERS}>{t("characters")}</option>}
             {flows.map((flow) => (
               <option key={flow.id} value={flow.id}>
                 {flow.name}
@@ -129,6 +135,16 @@ export function DevicesPanel({ call, settings, flows, onChange }: Props) {
           </select>
         </label>
       </div>
+      {settings.flow === CHARACTERS && settings.way !== "livekit" && (
+        <CharactersPanel
+          characters={characters}
+          onChange={(next) => {
+            rememberCharacters(next);
+            setCharacters(next);
+          }}
+          onCommit={() => call?.kind === "socket" && (call as SocketCall).setCharacters(ready(characters))}
+        />
+      )}
     </details>
   );
 }

@@ -1,13 +1,15 @@
 /** The conversation: one button, the agent's state, the words of both sides. */
 
-import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { FlowRow, Status } from "../api";
 import { call as request } from "../api";
 import { type Call, NO_CALL } from "../call/call";
+import { announceCall } from "../call/one_call";
 import { useTexts } from "../i18n";
 import { SeePanel } from "../see/see_panel";
 import { Controls } from "./controls";
-import { type CallSettings, DevicesPanel, rememberedSettings } from "./devices_panel";
+import { ready, rememberedCharacters } from "./characters";
+import { type CallSettings, CHARACTERS, DevicesPanel, rememberedSettings } from "./devices_panel";
 import { Transcript } from "./transcript";
 import { Visualiser } from "./visualiser";
 
@@ -16,23 +18,28 @@ const noCall = () => NO_CALL;
 
 /** LiveKit where its server answers, else `/ws`; each way's code loads when it is used. */
 async function newCall(settings: CallSettings): Promise<Call> {
-  let way = settings.way;
+  let { way, flow } = settings;
+  const characters = way !== "livekit" && flow === CHARACTERS ? ready(rememberedCharacters()) : [];
+  if (flow === CHARACTERS) flow = "";
+  if (characters.length > 0) way = "socket";
   if (way === "auto") {
     const status = await request<Status>("/api/status").catch(() => undefined);
     way = status?.body.livekit?.ready === false ? "socket" : "livekit";
   }
   if (way === "livekit") {
     const { LiveKitCall } = await import("../call/livekit_call");
-    return new LiveKitCall(settings.flow || undefined);
+    return new LiveKitCall(flow || undefined);
   }
   const { SocketCall } = await import("../call/socket_call");
-  return new SocketCall();
+  return new SocketCall({ flow: flow || undefined, characters });
 }
 
 export function TalkView() {
   const { t } = useTexts();
   const [call, setCall] = useState<Call>();
   const [starting, setStarting] = useState(false);
+  /** Stops listening for calls in other tabs. */
+  const leave = useRef<() => void>(undefined);
   const [settings, setSettings] = useState(rememberedSettings);
   const [flows, setFlows] = useState<FlowRow[]>([]);
   const snapshot = useSyncExternalStore(
@@ -53,6 +60,8 @@ export function TalkView() {
       const next = await newCall(settings);
       next.setVolume(settings.volume);
       setCall(next);
+      leave.current?.();
+      leave.current = announceCall(() => void next.takenOver());
       await next.start();
     } finally {
       setStarting(false);
