@@ -14,7 +14,10 @@ export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot:
   const { waterfalls, log } = snapshot;
   const [open, setOpen] = useState(false);
   const number = useMemo(() => new Intl.NumberFormat(language, { maximumFractionDigits: 0 }), [language]);
-  const totals = waterfalls.map((waterfall) => waterfall.totalMs);
+  // An answer that was cut off before it sounded has no first sound.
+  const totals = waterfalls
+    .filter(({ stages }) => stages.some(({ name }) => name === "played"))
+    .map(({ totalMs }) => totalMs);
   const p50 = percentile(totals, 0.5);
   const p95 = percentile(totals, 0.95);
   return (
@@ -80,8 +83,27 @@ export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot:
   );
 }
 
+const STAGES = [
+  "vad",
+  "preflight",
+  "transcript",
+  "end_of_turn",
+  "commit",
+  "request",
+  "model",
+  "first_token",
+  "first_sentence",
+  "first_audio",
+  "published",
+  "played",
+] as const;
+
 function WaterfallBars({ waterfall, format }: { waterfall: Waterfall; format: Intl.NumberFormat }) {
   const { t } = useTexts();
+  const stageName = (name: string): string => {
+    const known = STAGES.find((stage) => stage === name);
+    return known ? t(`stage_${known}`) : name.replace(/^node /, `${t("stage_node")} `);
+  };
   const start = Math.min(0, ...waterfall.stages.map((stage) => stage.startMs));
   const span = Math.max(1, waterfall.totalMs, ...waterfall.stages.map((s) => s.endMs)) - start;
   return (
@@ -100,7 +122,7 @@ function WaterfallBars({ waterfall, format }: { waterfall: Waterfall; format: In
         {waterfall.stages.map((stage, index) => (
           // biome-ignore lint: stages never change places
           <tr key={index}>
-            <th scope="row">{stage.name.replaceAll("_", " ")}</th>
+            <th scope="row">{stageName(stage.name)}</th>
             <td>
               <span
                 className="bar-part"
