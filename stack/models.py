@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from protocol.errors import ConfigError, ProviderError
+from speech.downloads import Download
 
 app = typer.Typer(
     help="Better models for the embedded server, and fetching them.",
@@ -153,11 +154,23 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
     from httpx2 import HTTPError
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.utils import tqdm
+
+    told = Download(file)
+
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            moved: bool | None = super().update(n)
+            told.moved(int(self.n), int(self.total or 0))
+            return moved
 
     try:
         address = hf_hub_url(repository, file, endpoint=url)
         wanted = (get_hf_file_metadata(address, endpoint=url).etag or "").lower()
-        path = Path(hf_hub_download(repository, file, local_dir=folder, endpoint=url))
+        with told:
+            path = Path(
+                hf_hub_download(repository, file, local_dir=folder, endpoint=url, tqdm_class=Bar)
+            )
     except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError) as error:
         raise ProviderError(
             "provider_unavailable",

@@ -107,7 +107,12 @@ def make_plan(
             _module("flow_backend"),
             http_ok(f"{backend_url(settings)}/readyz"),
             ready_within_s=120,
-            env={**shared, **local_llm, **({"LLM": llm} if llm is not None else {})},
+            env={
+                **shared,
+                **local_llm,
+                **({"LLM": llm} if llm is not None else {}),
+                "WORKER_URL": f"http://127.0.0.1:{settings.worker_port}",
+            },
         ),
         Port(settings.backend_port, "the backend", "BACKEND_PORT", host=settings.backend_host),
     )

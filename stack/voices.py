@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from speech.downloads import Download
 from speech.piper.voices import (
     VOICES_URL,
     download_voice,
@@ -90,9 +91,14 @@ def download(
         for name in names:
             task = progress.add_task(name, total=None)
 
-            def moved(done: int, total: int, task: TaskID = task) -> None:
-                progress.update(task, completed=done, total=total)
+            with Download(name) as told:
 
-            path = download_voice(name, folder=folder, base_url=url.rstrip("/"), progress=moved)
+                def moved(
+                    done: int, total: int, task: TaskID = task, told: Download = told
+                ) -> None:
+                    progress.update(task, completed=done, total=total)
+                    told.moved(done, total)
+
+                path = download_voice(name, folder=folder, base_url=url.rstrip("/"), progress=moved)
             sys.stdout.write(f"{path}\n")
     console.print(f"Set PIPER_VOICE={names[0]} to speak with it.")

@@ -27,6 +27,11 @@ class RoomSettings(EnvSettings):
         pattern=r"^[A-Za-z0-9._-]*$",
         description="Agent that tokens ask for where the caller names none (explicit dispatch).",
     )
+    worker_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://.+",
+        description="A worker's health page, shown on the status page; `parley up` sets it.",
+    )
     token_ttl_s: int = Field(
         default=600, ge=10, le=86_400, description="How long a token may be used to join a room."
     )
