@@ -154,7 +154,7 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
     from httpx2 import HTTPError
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
     told = Download(file)
 

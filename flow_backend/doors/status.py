@@ -18,6 +18,7 @@ from flow_backend.access.gate import needs
 from flow_backend.llm.registry import PROVIDERS, choose
 from flow_backend.metrics import Metrics
 from flow_backend.settings import BackendSettings
+from speech import downloads
 from speech.tts import CATALOGUE, is_configured
 
 router = APIRouter()
@@ -89,13 +90,16 @@ _REQUIRED = ("database",)
 
 @router.get("/api/status", tags=["health"])
 async def status(request: Request) -> dict[str, Any]:
-    """Models, versions, LiveKit and sessions, for people."""
+    """Parts, models, downloads that run, versions, LiveKit and sessions, for people."""
     settings: BackendSettings = request.app.state.settings
-    parts = await _parts(request)
+    parts, worker, under_way = await asyncio.gather(
+        _parts(request), _worker(settings.worker_url), asyncio.to_thread(downloads.running)
+    )
     choice = await choose(settings) if settings.llm == "auto" else None
     return {
         "ready": all(parts[name]["ready"] for name in _REQUIRED),
-        "parts": parts,
+        "parts": {**parts, **({"worker": worker} if worker else {})},
+        "downloads": under_way,
         "livekit": {
             "url": settings.livekit_public_url or settings.livekit_url,
             "ready": parts["livekit"]["ready"],
@@ -137,6 +141,22 @@ async def _livekit(url: str | None) -> dict[str, Any]:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return {"ready": False, "detail": f"{url}: {type(error).__name__}"}
     return {"ready": True, "detail": url}
+
+
+async def _worker(url: str | None) -> dict[str, Any] | None:
+    """What the worker's health page says; None where it is not known where the worker is."""
+    if url is None:
+        return None
+    try:
+        async with httpx.AsyncClient(timeout=_PROBE_S, trust_env=False) as http:
+            health, answer = await asyncio.gather(http.get(url), http.get(f"{url}/worker"))
+        info = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return {"ready": False, "detail": f"{url}: {type(error).__name__}"}
+    if health.status_code != 200:
+        return {"ready": False, "detail": health.text[:200]}
+    calls = info.get("active_jobs", 0)
+    return {"ready": True, "detail": f"{url}, calls: {calls}", "calls": calls}
 
 
 def _version(package: str) -> str | None:

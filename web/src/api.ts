@@ -58,6 +58,8 @@ export interface Status {
   models?: Record<string, string>;
   versions?: Record<string, string>;
   sessions?: number;
+  /** Downloads that run on the server's machine; `total_bytes` is 0 while it is not known. */
+  downloads?: { name: string; done_bytes: number; total_bytes: number }[];
 }
 
 export interface Providers {

@@ -3,7 +3,9 @@
 import { useEffect, useState } from "react";
 import { call, type Providers, type ProviderRow, type Status } from "../api";
 import { useTexts } from "../i18n";
+import type { Key } from "../i18n/en";
 
+const PARTS = new Set(["database", "livekit", "worker"]);
 const REFRESH_MS = 3000;
 
 interface Loaded {
@@ -16,6 +18,7 @@ export function StatusView() {
   const { t, language } = useTexts();
   const [loaded, setLoaded] = useState<Loaded>();
   const [down, setDown] = useState(false);
+  const megabytes = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
   useEffect(() => {
     let gone = false;
     const load = async () => {
@@ -54,20 +57,39 @@ export function StatusView() {
             <ul className="cards">
               {Object.entries(loaded.status.parts ?? {}).map(([name, part]) => (
                 <li key={name} data-ready={part.ready}>
-                  <b>{name}</b>
+                  <b>{PARTS.has(name) ? t(`part_${name}` as Key) : name}</b>
                   <span>{t(part.ready ? "status_ready" : "status_not_ready")}</span>
                   {part.detail && <small>{part.detail}</small>}
                 </li>
               ))}
             </ul>
           </section>
+          {(loaded.status.downloads ?? []).length > 0 && (
+            <section>
+              <h2>{t("status_downloads")}</h2>
+              <ul className="downloads">
+                {loaded.status.downloads?.map(({ name, done_bytes, total_bytes }) => (
+                  <li key={name}>
+                    <label>
+                      {name}
+                      <progress {...(total_bytes > 0 && { value: done_bytes, max: total_bytes })} />
+                    </label>
+                    <small>
+                      {megabytes.format(done_bytes / 1e6)}
+                      {total_bytes > 0 && ` / ${megabytes.format(total_bytes / 1e6)}`} MB
+                    </small>
+                  </li>
+                ))}
+              </ul>
+            </section>
+          )}
           <Facts title={t("status_models")} facts={loaded.status.models} />
           <section>
             <h2>{t("status_providers")}</h2>
             <ProviderTable title="LLM" rows={loaded.providers.llm} />
             <ProviderTable title="TTS" rows={loaded.providers.tts} />
           </section>
-          <Facts title="Versions" facts={loaded.status.versions} />
+          <Facts title={t("status_versions")} facts={loaded.status.versions} />
           <p className="footnote">
             {t("status_sessions")}: {loaded.status.sessions ?? 0} · {t("status_updated")}{" "}
             {loaded.at.toLocaleTimeString(language)}
