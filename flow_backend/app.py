@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flow_backend.access.gate import Gate, needs
 from flow_backend.access.keys import Keyring
@@ -39,6 +41,7 @@ from flow_backend.settings import BackendSettings
 from flow_backend.store.conversations import ConversationStore
 from flow_backend.store.database import open_database
 from flow_backend.store.flows import FlowStore
+from flow_backend.store.frame_file import FrameFile
 from flow_backend.store.keys import KeyStore
 from flow_backend.store.passages import PassageStore
 from flow_backend.store.sessions import SessionStore
@@ -108,7 +111,8 @@ async def _open_parts(
     }
     caller = HttpCaller(AddressGuard(filter(None, allowed)), secrets)
     stack.push_async_callback(caller.aclose)
-    writer = await stack.enter_async_context(Writer(database))
+    frames = await _open_frames(database, stack)
+    writer = await stack.enter_async_context(Writer(database, batches=frames))
     outbox = Outbox(database, writer, caller)
     stack.push_async_callback(outbox.aclose)
     parts = EngineParts(
@@ -128,6 +132,7 @@ async def _open_parts(
         outbox=outbox,
         caller=caller,
         metrics=app.state.metrics,
+        keeper=frames,
     )
     folders = [BUILTIN, settings.flows_dir] if settings.flows_dir else [BUILTIN]
     for folder in folders:
@@ -145,6 +150,22 @@ async def _open_parts(
     app.state.tutor = Tutor(ConversationStore(database), parts, settings)
     stack.push_async_callback(app.state.tutor.aclose)
     app.state.metrics.hold(app.state.engine, app.state.voices)
+
+
+async def _open_frames(database: AsyncEngine, stack: AsyncExitStack) -> FrameFile | None:
+    """Events in a file, for the one process that uses an SQLite database.
+
+    What the last process left there is put into the database first.
+    """
+    if database.dialect.name != "sqlite":
+        return None
+    frames = FrameFile(Path(f"{database.url.database}-events"))
+    stack.callback(frames.close)
+    store = SessionStore(database)
+    for (uid, turn_id), left in frames.left().items():
+        await store.add_left(uid, turn_id, left.begun, left.frames)
+    frames.clear()
+    return frames
 
 
 async def _load_model(models: Models) -> None:

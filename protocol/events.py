@@ -89,6 +89,11 @@ class NodeFinished(Event):
     node_type: str
     duration_ms: float = Field(ge=0)
     edge_id: str | None = None
+    then: Literal["go", "wait", "return", "end"] = "go"
+    """The turn goes on; or it stops: the session waits here, is back where a global node was
+    called from, or is over."""
+    next_node_id: str | None = None
+    """The node that is entered next, if the turn goes on."""
 
 
 class Variables(Event):

@@ -31,6 +31,9 @@ class ScriptedLLM:
     """Refuse every chat with a 503."""
     cut_after: int | None = None
     """Drop the connection once, after so many words."""
+    hold_after: int | None = None
+    """Say so many words of an answer, then nothing until `released`."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     prompts: list[list[dict[str, Any]]] = field(default_factory=list)
     """Messages of every chat."""
     cut_off: int = 0
@@ -49,17 +52,22 @@ class ScriptedLLM:
         self.prompts.append(body["messages"])
         if self.down:
             return JSONResponse({"error": {"message": "down"}}, status_code=503)
-        return StreamingResponse(self._pieces(), media_type="text/event-stream")
+        last = body["messages"][-1]
+        begun = last["content"] if last["role"] == "assistant" else ""
+        return StreamingResponse(self._pieces(begun), media_type="text/event-stream")
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self, begun: str) -> AsyncIterator[bytes]:
+        """The answer, without a beginning that the prompt ends with."""
         self.open_answers += 1
         done = False
         try:
             await asyncio.sleep(self.first_s)
-            for index, piece in enumerate(re.findall(r"\s*\S+", self.answer)):
+            for index, piece in enumerate(re.findall(r"\s*\S+", self.answer[len(begun) :])):
                 if index == self.cut_after:
                     self.cut_after = None
                     raise ConnectionAbortedError("as the test wants it")
+                if index == self.hold_after:
+                    await self.released.wait()
                 yield self._chunk({"role": "assistant", "content": piece}, None)
                 await asyncio.sleep(self.piece_s)
             yield self._chunk({}, "stop")

@@ -62,12 +62,12 @@ class EventStream(Response):
         ping = asyncio.ensure_future(self._ping())
         try:
             while not gone.done():
-                if self._position < len(stream.frames):
-                    frames = stream.frames[self._position :]
+                if self._position < stream.published:
+                    frames = stream.frames[self._position : stream.published]
                     self._position += len(frames)
                     body = frames[0] if len(frames) == 1 else b"".join(frames)
                     await send({"type": "http.response.body", "body": body, "more_body": True})
-                elif stream.closed:
+                elif stream.closed and stream.published == len(stream.frames):
                     end = stream.frame(stream.lost, self._position + 1) if stream.lost else b""
                     await send({"type": "http.response.body", "body": end, "more_body": False})
                     return

@@ -67,7 +67,7 @@ def transient_session(parts: EngineParts, flow: Flow) -> Session:
         uuid4().hex,
         uuid4().hex,
         make_plan(flow, 1),
-        replace(parts, writer=_Unwritten()),  # type: ignore[arg-type] # the calls that sessions make
+        replace(parts, writer=_Unwritten(), keeper=None),  # type: ignore[arg-type] # the calls that sessions make
         state=SessionState(variables=dict(flow.variables)),
         metadata={},
     )
@@ -117,12 +117,12 @@ async def _events(turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
     stream.enter()
     try:
         while True:
-            while position < len(stream.frames):
+            while position < stream.published:
                 frame = stream.frames[position]
                 position += 1
                 event: dict[str, Any] = json.loads(frame[frame.index(b"\ndata: ") + 7 :])
                 yield event
-            if stream.closed:
+            if stream.closed and stream.published == len(stream.frames):
                 return
             waiter = stream.wait()
             try:

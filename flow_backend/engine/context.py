@@ -93,7 +93,7 @@ class NodeContext:
 
     def emit(self, event: Event) -> None:
         """Emits any other event."""
-        self._runner.turn.stream.add(event)
+        self._runner.emit(event)
 
     def set_variables(self, values: Mapping[str, Any]) -> None:
         """Sets session variables and tells the client.

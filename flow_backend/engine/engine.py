@@ -18,6 +18,7 @@ from flow_backend.engine.plan import Plan, make_plan
 from flow_backend.engine.recovery import recover_lost_turns
 from flow_backend.engine.session import Session
 from flow_backend.engine.state import SessionState
+from flow_backend.engine.stream import FrameKeeper
 from flow_backend.flows.document import Flow
 from flow_backend.flows.templates import render
 from flow_backend.flows.variables import check_sizes, coerce
@@ -87,6 +88,8 @@ class EngineParts:
     metrics: Metrics
     durations: UsualDurations = field(default_factory=UsualDurations)
     """Learned by this process."""
+    keeper: FrameKeeper | None = None
+    """Keeps events where they outlive the process, so that turns go on in the next one."""
 
 
 class Engine:
@@ -106,7 +109,8 @@ class Engine:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Engine:
-        lost_before = time() if self._alone else time() - _LOST_AFTER_S
+        at_once = self._alone and self._parts.keeper is None
+        lost_before = time() if at_once else time() - _LOST_AFTER_S
         await recover_lost_turns(self._parts.sessions, lost_before)
         await self._parts.outbox.recover(whatever_claimed=self._alone)
         self._sweeper = asyncio.create_task(self._sweep(), name="session sweeper")
@@ -203,7 +207,7 @@ class Engine:
             return None
         state = SessionState.from_dict(stored.state)
         state.ended = state.ended or stored.ended
-        return Session(
+        session = Session(
             stored.uid,
             session_id,
             await self._plan(flow_id, stored.flow_version),
@@ -213,6 +217,12 @@ class Engine:
             owner=stored.owner,
             stored_turns=stored.turn_ids,
         )
+        if self._parts.keeper is not None and not state.ended:
+            for turn_id in (await self._parts.sessions.running_turns(stored.uid))[-1:]:
+                turn = await self._parts.sessions.turn(stored.uid, turn_id)
+                if turn is not None:
+                    session.go_on(turn)
+        return session
 
     async def _plan(self, flow_id: str, version: int | None = None) -> Plan:
         if version is not None and (plan := self._plans.get((flow_id, version))):

@@ -6,17 +6,20 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Coroutine
 from time import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from flow_backend.engine.history import due, summary_request
 from flow_backend.engine.plan import Plan
+from flow_backend.engine.replay import replay
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.state import Entry, SessionState
 from flow_backend.engine.turn import Turn
+from flow_backend.store.sessions import StoredTurn
 from flow_backend.store.tables import sessions, turns
-from protocol.errors import FlowError, ParleyError
+from protocol.errors import FlowError, ParleyError, StreamError
 from protocol.events import Cancelled, Done, Error, Event
 
 if TYPE_CHECKING:
@@ -102,14 +105,35 @@ class Session:
         if not speculative:
             self._settle_heard()
             self._begin_storing(turn)
-        turn.stream.on_idle = lambda: self._without_reader(turn)
-        runner = Runner(turn, self.plan, self._parts, self)
-        turn.task = asyncio.create_task(runner.run(), name=f"turn {turn_id}")
-        self._tasks.add(turn.task)
-        turn.task.add_done_callback(lambda task: self._ran(turn, task))
+        self._run(turn, Runner(turn, self.plan, self._parts, self).run())
         if speculative:
             self._later(self._parts.limits.speculation_s, lambda: self._give_up(turn))
         return turn
+
+    def go_on(self, stored: StoredTurn) -> None:
+        """Takes up a turn that another process has left running; without a reader, for a while.
+
+        One whose journal does not fit the flow ends with `error`.
+        """
+        turn = Turn(self.uid, self.id, stored.turn_id, stored.input, self.state, speculative=False)
+        turn.take_up(stored.frames)
+        self._remember(turn)
+        self._current = turn
+        self._begin_storing(turn)
+        try:
+            run = Runner(turn, self.plan, self._parts, self).go_on(
+                replay(turn, self.plan, self.state)
+            )
+        except StreamError as error:
+            run = _fail(error)
+        self._run(turn, run)
+        self._without_reader(turn)
+
+    def _run(self, turn: Turn, run: Coroutine[Any, Any, None]) -> None:
+        turn.stream.on_idle = lambda: self._without_reader(turn)
+        turn.task = asyncio.create_task(run, name=f"turn {turn.id}")
+        self._tasks.add(turn.task)
+        turn.task.add_done_callback(lambda task: self._ran(turn, task))
 
     async def turn(self, turn_id: str) -> Turn:
         """A turn by its id, from memory or from the database.
@@ -201,13 +225,31 @@ class Session:
         await self._parts.writer.durable()
 
     async def aclose(self) -> None:
-        """Cancels the running turn and waits until its task has let go of everything."""
-        if self._current is not None:
-            self._leave(self._current, "shutdown")
+        """Stops the running turn and waits until its task has let go of everything.
+
+        Where events outlive the process a committed turn is left to the next one, which goes on
+        with it; else it is cancelled.
+        """
+        turn = self._current
+        if turn is not None:
+            if self._parts.keeper is None or not turn.committed or turn.concluded:
+                self._leave(turn, "shutdown")
+            else:
+                self._suspend(turn)
         if self._summary is not None:
             self._summary.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _suspend(self, turn: Turn) -> None:
+        turn.concluded = True
+        writer = self._parts.writer
+        writer.unfollow(turn)
+        chunk = turn.unsaved_chunk()
+        if chunk is not None:
+            writer.put_chunk(chunk)
+        if turn.task is not None:
+            turn.task.cancel()
 
     def _remember(self, turn: Turn) -> None:
         self._turns[turn.id] = turn
@@ -313,8 +355,12 @@ class Session:
 
     def _begin_storing(self, turn: Turn) -> None:
         self._stored_turns.add(turn.id)
-        self.save()
-        self._parts.writer.put(turns, turn.turn_row())
+        session_row, turn_row = self.row(), turn.turn_row()
+        self._parts.writer.put(sessions, session_row)
+        self._parts.writer.put(turns, turn_row)
+        keeper = turn.stream.keeper = self._parts.keeper
+        if keeper is not None:
+            keeper.begin(turn.stream, session_row, turn_row)
         self._parts.writer.follow(turn)
 
     def _store_end(self, turn: Turn, terminal: bytes = b"") -> None:
@@ -422,3 +468,7 @@ class Session:
                 if entry.heard:
                     break
                 entry.heard = True
+
+
+async def _fail(error: ParleyError) -> None:
+    raise error

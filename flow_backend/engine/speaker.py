@@ -16,7 +16,9 @@ from flow_backend.llm.base import (
     TextDelta,
     Tool,
     ToolCallDelta,
+    UsageDelta,
 )
+from flow_backend.llm.continuation import Joint, resumed
 
 if TYPE_CHECKING:
     from flow_backend.engine.context import NodeContext
@@ -46,15 +48,21 @@ class Speaker:
         """
         runner = self._runner
         provider = await runner.provider(llm)
+        begun, said = runner.begun_answer(), runner.turn.spoken
+        said = said.removesuffix(begun)
         messages = build_prompt(
             instructions,
             runner.prompt_history(),
             context.input,
-            said=runner.turn.spoken,
+            said=said,
             summary=runner.draft.summary[0],
             passages=runner.draft.passages,
         )
         runner.draft.passages = []
+        if begun:
+            # Whoever began to speak has judged the edges.
+            await self._go_on(context, provider, messages, params, begun)
+            return None
         edges = runner.edges.judged(context) if context.resumed else ()
         if not edges:
             await self._answer(context, provider, messages, params)
@@ -72,6 +80,29 @@ class Speaker:
             called = await self._answer(context, provider, messages, replace(params, tools=tools))
             return by_name.get(called or "")
         return await self._judge_beside(context, provider, messages, params, edges)
+
+    async def _go_on(
+        self,
+        context: NodeContext,
+        provider: LLMProvider,
+        messages: list[Message],
+        params: GenerationParams,
+        begun: str,
+    ) -> None:
+        """Speaks the rest of an answer whose process died."""
+        if provider.continues_answers:
+            messages.append(Message("assistant", begun.lstrip()))
+            await self._answer(context, provider, messages, params)
+            return
+        messages, params = resumed(messages, params, begun)
+        joint = Joint(begun)
+        async with aclosing(provider.stream(messages, params)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, TextDelta):
+                    context.speak(joint.push(delta.text))
+                elif isinstance(delta, UsageDelta):
+                    self._runner.count(delta)
+        context.speak(joint.flush())
 
     async def _answer(
         self,

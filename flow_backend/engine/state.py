@@ -34,6 +34,8 @@ class SessionState:
     """The node has said its part and waits for the user; False: it is to be run again."""
     effect_id: str | None = None
     """The outbox row of a side effect that the node began and has not taken the result of."""
+    effect_seq: int = 0
+    """How many events the turn had when it began that effect."""
     variables: dict[str, Any] = field(default_factory=dict)
     history: list[Entry] = field(default_factory=list)
     returns: list[str] = field(default_factory=list)
@@ -106,6 +108,7 @@ class Draft:
         self._base.node_id = self.node_id
         self._base.waiting = self.waiting
         self._base.effect_id = self.effect_id
+        self._base.effect_seq = 0
         self._base.returns = self.returns
         self._base.passages = self.passages
         self._base.ended = self._base.ended or self.ended

@@ -10,9 +10,22 @@ import asyncio
 import json
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
+from typing import Any, Protocol
 
 from protocol.errors import FlowError
 from protocol.events import TERMINAL_TYPES, Error, Event
+
+
+class FrameKeeper(Protocol):
+    """Keeps events where they outlive this process, before any reader has them."""
+
+    def begin(
+        self, stream: TurnStream, session_row: dict[str, Any], turn_row: dict[str, Any]
+    ) -> None:
+        """Takes the rows with which a turn begins, until they are in the database."""
+
+    def keep(self, stream: TurnStream, frame: bytes) -> None:
+        """Takes the stream's newest frame, and calls `publish` once it is safe."""
 
 
 class TurnStream:
@@ -22,9 +35,17 @@ class TurnStream:
     end (U+2028, U+0085) inside a frame.
     """
 
-    def __init__(self, session_id: str, turn_id: str, *, max_bytes: int = 8_000_000) -> None:
+    def __init__(
+        self, session_id: str, turn_id: str, *, uid: str = "", max_bytes: int = 8_000_000
+    ) -> None:
+        self.uid = uid
+        """The session's row."""
+        self.turn_id = turn_id
         self.frames: list[bytes] = []
         """Frame `seq - 1` is event `seq`."""
+        self.published = 0
+        """How many frames readers may have."""
+        self.keeper: FrameKeeper | None = None
         self.closed = False
         """A terminal event is in; nothing follows."""
         self.lost: Error | None = None
@@ -34,7 +55,6 @@ class TurnStream:
         self.on_idle: Callable[[], None] | None = None
         """Called when the last reader leaves."""
         self._session_id = session_id
-        self._turn_id = turn_id
         self._size_bytes = 0
         self._max_bytes = max_bytes
         self._waiters: set[asyncio.Future[bool]] = set()
@@ -72,14 +92,14 @@ class TurnStream:
         """The SSE frame of an event, with the next number unless another is given."""
         seq = seq or len(self.frames) + 1
         numbered = event.model_copy(
-            update={"seq": seq, "turn_id": self._turn_id, "session_id": self._session_id}
+            update={"seq": seq, "turn_id": self.turn_id, "session_id": self._session_id}
         )
         data = numbered.model_dump_json(ensure_ascii=True)
         return b"%b%d\ndata: %b\n\n" % (self._frame_head, seq, data.encode())
 
     def restore(self, frames: list[bytes], *, lost: bool) -> None:
         """Fills the stream from the journal; that of a lost turn lacks its end."""
-        self.frames = frames
+        self.take_up(frames)
         self.closed = True
         if lost:
             self.lost = Error(
@@ -88,6 +108,20 @@ class TurnStream:
                 retryable=True,
                 content=spoken_text(frames),
             )
+
+    def take_up(self, frames: list[bytes]) -> None:
+        """Goes on after the frames that another process has written."""
+        self.frames = frames
+        self.published = len(frames)
+        self._size_bytes = sum(map(len, frames))
+
+    def publish(self, count: int) -> None:
+        """Lets readers have the first `count` frames."""
+        self.published = count
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(True)
+        self._waiters.clear()
 
     def _append(self, frame: bytes, *, closing: bool = False) -> None:
         if self.closed and not closing:
@@ -99,10 +133,10 @@ class TurnStream:
                 f"The turn's events grew beyond {self._max_bytes} bytes; shorten what it says.",
             )
         self.frames.append(frame)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(True)
-        self._waiters.clear()
+        if self.keeper is None:
+            self.publish(len(self.frames))
+        else:
+            self.keeper.keep(self, frame)
 
     def wait(self) -> asyncio.Future[bool]:
         """A future that becomes True with the next frame; the caller may settle it earlier."""

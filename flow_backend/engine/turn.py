@@ -29,7 +29,7 @@ class Turn:
         self.id = turn_id
         self.input = user_input
         self.draft = Draft(state)
-        self.stream = TurnStream(session_id, turn_id)
+        self.stream = TurnStream(session_id, turn_id, uid=session_uid)
         self.committed = not speculative
         """The turn belongs to the history, or will."""
         self.may_act = asyncio.Event()
@@ -72,6 +72,11 @@ class Turn:
         turn.stream.restore(stored.frames, lost=stored.lost)
         turn.over.set()
         return turn
+
+    def take_up(self, frames: list[bytes]) -> None:
+        """Goes on after the events that another process has written, all in the database."""
+        self.stream.take_up(frames)
+        self._saved = len(frames)
 
     @property
     def spoken(self) -> str:
@@ -118,7 +123,10 @@ class Turn:
         effect, self.pending_effect = self.pending_effect, None
         if effect is not None:
             self.draft.effect_id = effect["id"]
-            self.stored_position = self.draft.position()
+            self.stored_position = {
+                **self.draft.position(),
+                "effect_seq": len(self.stream.frames),
+            }
         return effect
 
     def no_way_back(self) -> None:

@@ -105,6 +105,9 @@ class LLMProvider(ABC):
     name: str
     """As in the catalogue: `openai`, `local`, …"""
     supports_tools: bool = False
+    continues_answers: bool = False
+    """A prompt may end with the beginning of the assistant's message: the model goes on with it,
+    in the middle of a word if need be."""
 
     @abstractmethod
     def stream(

@@ -63,6 +63,7 @@ class Chain(LLMProvider):
         self._cooldown_s = cooldown_s
         self.name = ",".join(member.provider.name for member in members)
         self.supports_tools = all(member.provider.supports_tools for member in members)
+        self.continues_answers = all(member.provider.continues_answers for member in members)
 
     async def stream(
         self, messages: list[Message], params: GenerationParams

@@ -23,6 +23,8 @@ MAX_MESSAGES = 5
 class LocalProvider(OpenAIProvider):
     """Shortens requests to a model that is known to be very small."""
 
+    continues_answers = True  # llama.cpp's server does when a prompt ends with an assistant
+
     @property
     def small(self) -> bool:
         """Whether the model is one of those that need short requests."""

@@ -110,6 +110,7 @@ class ScriptedProvider(LLMProvider):
 
     name = "scripted"
     supports_tools = True
+    continues_answers = True
 
     def __init__(
         self, replies: Sequence[Reply | str] = (), *, limits: TimeLimits | None = None
@@ -149,6 +150,8 @@ class ScriptedProvider(LLMProvider):
             if reply.first_delay_s:
                 await asyncio.sleep(reply.first_delay_s)
             pieces = [way] if isinstance(way, str) else reply.pieces
+            if messages and messages[-1].role == "assistant":
+                pieces = _after(pieces, messages[-1].content)
             for index, piece in enumerate(pieces):
                 if index and reply.delay_s:
                     await asyncio.sleep(reply.delay_s)
@@ -208,6 +211,12 @@ def _fits(reply: Reply, said: str, params: GenerationParams) -> bool:
     if reply.calls and not params.tools:
         return False
     return reply.user is None or re.search(reply.user, said, re.IGNORECASE) is not None
+
+
+def _after(pieces: list[str], begun: str) -> list[str]:
+    """What is left of an answer that has begun; all of it, if it begins otherwise."""
+    text = "".join(pieces)
+    return _PIECE.findall(text[len(begun) :]) if text.startswith(begun) else pieces
 
 
 def _way(pattern: str, said: str, params: GenerationParams) -> ToolUse | str | None:

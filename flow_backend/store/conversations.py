@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flow_backend.store.database import insert_missing
 from flow_backend.store.tables import conversation_messages as messages
 from flow_backend.store.tables import conversations, vocabulary
 from protocol.errors import FlowError
@@ -85,7 +85,7 @@ class ConversationStore:
         values = {"language": language, "difficulty_level": difficulty_level}
         async with self._engine.begin() as connection:
             made = await connection.execute(
-                _insert_missing(connection, conversations).values(
+                insert_missing(conversations, connection.dialect).values(
                     id=conversation_id,
                     owner=owner,
                     title=title,
@@ -260,7 +260,7 @@ class ConversationStore:
         async with self._engine.begin() as connection:
             for card in cards:
                 await connection.execute(
-                    _insert_missing(connection, vocabulary).values(
+                    insert_missing(vocabulary, connection.dialect).values(
                         conversation_id=conversation_id,
                         word=card.word,
                         translation=card.translation,
@@ -287,9 +287,3 @@ def busy(conversation_id: str) -> FlowError:
         f"Conversation {conversation_id!r} is being answered. Wait for the end, or try again.",
         retryable=True,
     )
-
-
-def _insert_missing(connection: AsyncConnection, table: Any) -> Any:
-    """An insert that leaves a row with the same primary key as it is."""
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return make(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))

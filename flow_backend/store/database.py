@@ -67,6 +67,12 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
+def insert_missing(table: Table, dialect: Dialect) -> Any:
+    """An insert that leaves a row with a key that is there already as it is."""
+    make = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    return make(table).on_conflict_do_nothing()
+
+
 def upsert(table: Table, dialect: Dialect) -> Any:
     """An insert that overwrites the row with the same primary key."""
     make = postgresql.insert if dialect.name == "postgresql" else sqlite.insert

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flow_backend.store.database import insert_missing
 from flow_backend.store.tables import journal, outbox, sessions, turns
 
 
@@ -100,6 +102,60 @@ class SessionStore:
             rewind=json.loads(row.rewind),
             frames=[frame + b"\n\n" for frame in text.split(b"\n\n") if frame],
         )
+
+    async def running_turns(self, session_uid: str) -> list[str]:
+        """Ids of turns that are running as far as the database knows, the oldest first."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(turns.c.turn_id)
+                .where(turns.c.session_uid == session_uid, turns.c.status == "running")
+                .order_by(turns.c.updated_at)
+            )
+            return list(found.scalars())
+
+    async def add_left(
+        self,
+        session_uid: str,
+        turn_id: str,
+        begun: Mapping[str, Mapping[str, Any]],
+        frames: Mapping[int, bytes],
+    ) -> None:
+        """Adds what the database lacks of a turn that its process left running.
+
+        Args:
+            session_uid: The session.
+            turn_id: The turn.
+            begun: The rows of `sessions` and `turns` with which the turn began.
+            frames: Events by number; what follows a gap is left out.
+        """
+        async with self._engine.begin() as connection:
+            for table in (sessions, turns):
+                if table.name in begun:
+                    await connection.execute(
+                        insert_missing(table, connection.dialect).values(begun[table.name])
+                    )
+            mine = (journal.c.session_uid == session_uid, journal.c.turn_id == turn_id)
+            status = await connection.scalar(
+                select(turns.c.status).where(
+                    turns.c.session_uid == session_uid, turns.c.turn_id == turn_id
+                )
+            )
+            if status != "running":
+                return
+            stored = await connection.execute(select(journal.c.frames).where(*mine))
+            first = sum(piece.count(b"\n\n") for piece in stored.scalars()) + 1
+            following: list[bytes] = []
+            while (frame := frames.get(first + len(following))) is not None:
+                following.append(frame)
+            if following:
+                await connection.execute(
+                    insert(journal).values(
+                        session_uid=session_uid,
+                        turn_id=turn_id,
+                        first_seq=first,
+                        frames=b"".join(following),
+                    )
+                )
 
     async def live_sessions(self, flow_id: str) -> int:
         """Number of a flow's sessions that have not ended."""

@@ -41,10 +41,29 @@ class JournalSource(Protocol):
         """The turn's row as it is now."""
 
 
-class Writer:
-    """Owns the writing task; open with `async with`."""
+class Batches(Protocol):
+    """Is told of each batch."""
 
-    def __init__(self, engine: AsyncEngine, *, interval_s: float = 0.25) -> None:
+    def batch_begins(self) -> None:
+        """Everything up to now is gathered."""
+
+    def batch_stored(self) -> None:
+        """What was gathered is in the database."""
+
+
+class Writer:
+    """Owns the writing task; open with `async with`.
+
+    Args:
+        engine: The database.
+        interval_s: How long what is handed in waits at most.
+        batches: Is told of each batch.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, *, interval_s: float = 0.25, batches: Batches | None = None
+    ) -> None:
+        self._batches = batches
         self._engine = engine
         self._interval_s = interval_s
         self._statements = {
@@ -143,11 +162,15 @@ class Writer:
             for source in self._growing:
                 row = source.turn_row()
                 rows.setdefault(turns, {}).setdefault((row["session_uid"], row["turn_id"]), row)
+        if self._batches is not None:
+            self._batches.batch_begins()
         error: BaseException | None = None
         if rows or chunks:
             try:
                 await self._write(rows, chunks)
                 self._refusals = 0
+                if self._batches is not None:
+                    self._batches.batch_stored()
             except (SQLAlchemyError, OSError) as failure:
                 error = failure
                 self._keep(rows, chunks, failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from httpx_sse import aconnect_sse
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,6 +23,7 @@ from starlette.routing import Route
 
 from tests.integration.backend_server import serve_app
 from tests.integration.free_port import free_port
+from tests.scripted_llm import ScriptedLLM
 
 ALWAYS = {"condition_type": "always"}
 SAY = {"text": "Booked {{ number }}.", "wait_for_input": True}
@@ -29,9 +32,10 @@ SAY = {"text": "Booked {{ number }}.", "wait_for_input": True}
 class Process:
     """A backend in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.port = free_port()
         self._folder = folder
+        self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 
@@ -42,6 +46,7 @@ class Process:
             "DATABASE_URL": f"sqlite:///{self._folder}/parley.db",
             "HTTP_ALLOWED_HOSTS": "127.0.0.1",
             "LLM": "scripted",
+            **self._settings,
         }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "flow_backend", env=environment,
@@ -56,23 +61,30 @@ class Process:
                 await asyncio.sleep(0.05)
 
     async def kill(self) -> None:
+        await self.stop(signal.SIGKILL)
+
+    async def stop(self, how: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
+        self._process.send_signal(how)
         await self._process.wait()
 
     async def add_booking_flow(self, url: str) -> None:
         data = {"method": "POST", "url": url, "response": {"number": "/number"}, "retries": 5}
-        document = {
-            "id": "f",
-            "nodes": [
-                {"id": "start", "type": "start"},
+        await self.add_flow(
+            [
                 {"id": "book", "type": "http", "data": data},
                 {"id": "say", "type": "say", "data": SAY},
             ],
+            [("start", "book"), ("book", "say"), ("say", "say")],
+        )
+
+    async def add_flow(self, nodes: list[dict[str, Any]], edges: list[tuple[str, str]]) -> None:
+        document = {
+            "id": "f",
+            "nodes": [{"id": "start", "type": "start"}, *nodes],
             "edges": [
-                {"id": "e0", "source": "start", "target": "book", "data": ALWAYS},
-                {"id": "e1", "source": "book", "target": "say", "data": ALWAYS},
-                {"id": "e2", "source": "say", "target": "say", "data": ALWAYS},
+                {"id": f"e{number}", "source": source, "target": target, "data": ALWAYS}
+                for number, (source, target) in enumerate(edges)
             ],
         }
         assert (await self.client.post("/api/flows", json=document)).status_code == 201
@@ -85,10 +97,21 @@ class Process:
         ) as source:
             return [json.loads(event.data) async for event in source.aiter_sse()]
 
+    async def events(
+        self, turn_id: str, *, after: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """A turn's events as they come: a new turn's, or those after one."""
+        url, params = "/api/flows/f/stream/s", {"input": "go", "turn_id": turn_id}
+        if after is not None:
+            url, params = f"/api/flows/f/sessions/s/turns/{turn_id}/events", {"after": str(after)}
+        async with aconnect_sse(self.client, "GET", url, params=params) as source:
+            async for event in source.aiter_sse():
+                yield json.loads(event.data)
+
 
 @asynccontextmanager
-async def backend(folder: Path) -> AsyncIterator[Process]:
-    process = Process(folder)
+async def backend(folder: Path, **settings: str) -> AsyncIterator[Process]:
+    process = Process(folder, settings)
     await process.start()
     try:
         yield process
@@ -141,10 +164,9 @@ async def test_killed_between_commit_and_effect_books_once(tmp_path: Path) -> No
             await process.start()
             await bookings.arrived.wait()
             events = await process.turn("t1")
-            assert events[-1]["code"] == "stream_interrupted"
-            assert events[-1]["retryable"] is True
-            again = await process.turn("t2")
-        assert again[-1]["content"] == "Booked 1."
+            assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+            assert [e["type"] for e in events].count("waiting_for_commit") == 1
+        assert events[-1]["content"] == "Booked 1."
     assert len(bookings.calls) == 1
 
 
@@ -161,30 +183,72 @@ async def test_killed_while_the_effect_is_under_way_books_once(tmp_path: Path) -
         bookings.answers.set()
         await process.start()
         await bookings.arrived.wait()
-        lost = await process.turn("t1")
-        assert [e["seq"] for e in lost] == list(range(1, len(lost) + 1))
-        assert lost[-1]["code"] == "stream_interrupted"
+        events = await process.turn("t1")
+        assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+        assert events[-1]["content"] == "Booked 1."
     assert len(bookings.by_key) == 1
     assert len(bookings.calls) == 2
 
 
-async def test_a_reader_that_knows_more_than_the_journal_gets_an_end_without_gap(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("stop", "llm"),
+    [(signal.SIGKILL, "local"), (signal.SIGTERM, "local"), (signal.SIGKILL, "openai")],
+)
+async def test_an_answer_goes_on_from_its_last_token(
+    tmp_path: Path, stop: signal.Signals, llm: str
 ) -> None:
-    bookings = Bookings()
-    async with serve_app(bookings.app) as url, backend(tmp_path) as process:
-        await process.add_booking_flow(f"{url}/book")
-        reading = asyncio.ensure_future(process.turn("t1"))
-        await bookings.arrived.wait()
-        await process.kill()
-        await asyncio.wait((reading,))
-        bookings.answers.set()
+    """Also when the reader has seen tokens that had not reached the database.
+
+    One model is given the beginning of its answer; the other is told and repeats it all.
+    """
+    answer = " ".join(f"word{number}" for number in range(40))
+    script = ScriptedLLM(answer, piece_s=0.0, hold_after=25)
+    async with script.serve() as model, backend(
+        tmp_path, LLM=llm, LOCAL_LLM_URL=model.url, LOCAL_LLM_MODEL="scripted",
+        OPENAI_BASE_URL=model.url,
+    ) as process:  # fmt: skip
+        await process.add_flow(
+            [{"id": "talk", "type": "conversation", "data": {"instructions": "Count."}}],
+            [("start", "talk")],
+        )
+        seen: list[dict[str, Any]] = []
+        with contextlib.suppress(httpx.TransportError):
+            async for event in process.events("t1"):
+                seen.append(event)
+                if [e["type"] for e in seen].count("token") == 25:
+                    await process.stop(stop)
+        assert seen[-1]["type"] == "token"
+        model.hold_after = None
         await process.start()
-        async with aconnect_sse(
-            process.client, "GET", "/api/flows/f/sessions/s/turns/t1/events", params={"after": 40}
-        ) as source:
-            rest = [json.loads(event.data) async for event in source.aiter_sse()]
-        assert [(e["seq"], e["type"]) for e in rest] == [(41, "error")]
+        rest = [event async for event in process.events("t1", after=seen[-1]["seq"])]
+        events = seen + rest
+        assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+        assert "".join(e["content"] for e in events if e["type"] == "token") == answer
+        assert (events[-1]["type"], events[-1]["content"]) == ("done", answer)
+        told = [m["content"] for m in model.prompts[-1] if m["role"] == "assistant"]
+        assert told == [" ".join(answer.split()[:25])]
+        assert [event async for event in process.events("t1", after=0)] == events
         state = (await process.client.get("/api/flows/f/sessions/s")).json()
-        assert [e["text"] for e in state["transcript"]] == ["go"]
-        assert reading.exception() is not None
+        assert [e["text"] for e in state["transcript"]] == ["go", answer]
+
+
+async def test_a_turn_that_nobody_comes_back_for_keeps_what_it_had_said(tmp_path: Path) -> None:
+    script = ScriptedLLM("one two three", piece_s=0.0, hold_after=2)
+    async with script.serve() as model, backend(
+        tmp_path, LLM="local", LOCAL_LLM_URL=model.url, LOCAL_LLM_MODEL="scripted"
+    ) as process:  # fmt: skip
+        await process.add_flow(
+            [{"id": "talk", "type": "conversation", "data": {"instructions": "Count."}}],
+            [("start", "talk")],
+        )
+        with contextlib.suppress(httpx.TransportError):
+            async for event in process.events("t1"):
+                if event.get("content") == " two":
+                    await process.stop(signal.SIGKILL)
+        await process.start()
+        model.hold_after = None
+        answer = [event async for event in process.events("t2")]
+        assert answer[-1]["content"] == "one two three"
+        state = (await process.client.get("/api/flows/f/sessions/s")).json()
+        told = [(e["text"], e["interrupted"]) for e in state["transcript"]]
+        assert told == [("go", False), ("one two", True), ("go", False), ("one two three", False)]

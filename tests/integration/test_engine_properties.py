@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
-from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow_backend.app import _open_parts
+from flow_backend.app import create_app
 from flow_backend.engine.engine import Engine, EngineParts
 from flow_backend.engine.session import Session
 from flow_backend.engine.turn import Turn
@@ -134,11 +133,11 @@ async def run(flow: dict[str, Any], calls: list[tuple[Any, ...]], delay_s: float
     )
     async with asyncio.timeout(20), AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        app = FastAPI()
         options = BackendSettings(
             _env_file=None, database_url=f"sqlite:///{folder}/p.db", node_entries_per_turn=20
         )
-        await _open_parts(app, options, OneModel(model), stack)
+        app = create_app(options, models=OneModel(model))
+        await stack.enter_async_context(app.router.lifespan_context(app))
         engine: Engine = app.state.engine
         parts: EngineParts = app.state.parts
         await parts.flows.create(flow)

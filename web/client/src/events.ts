@@ -93,6 +93,8 @@ export interface NodeFinishedEvent {
   node_type: string;
   duration_ms: number;
   edge_id: string | null;
+  then: "go" | "wait" | "return" | "end";
+  next_node_id: string | null;
 }
 /**
  * Session variables that a node set, with their new values.
