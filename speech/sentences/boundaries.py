@@ -23,14 +23,15 @@ from speech.sentences.characters import (
     UNSPACED_ENDS,
     is_wide,
 )
-from speech.sentences.enclosures import is_inside
+from speech.sentences.enclosures import is_inside, points_inward
 from speech.sentences.lines import decide_line
 from speech.sentences.vocabulary import (
-    KINDS,
     NAMES_WITH_CALLS,
     OPENERS_OF_SENTENCES,
     SPEECH_VERBS,
     is_chatty,
+    kind_of,
+    prefixes,
 )
 from speech.sentences.words import is_marker, period_ends
 
@@ -47,6 +48,9 @@ ADDRESS = re.compile(r"://|www\.|[/=@\\]")
 MARKED = re.compile('[`|(["]')
 """What may open something that a sentence does not end in (ASCII)."""
 LETTERS = re.compile(r"[^\W\d_]{0,30}")
+QUOTATIVES = frozenset({"라고", "이라고", "하고", "라며", "이라며", "라는", "하며", "라면서"})
+"""What goes on after a Korean quotation."""
+_QUOTATIVE_PARTS = prefixes(QUOTATIVES)
 PARTICLES = frozenset("とっなのをにはがでもやとか、，")
 """What goes on after a Japanese quotation."""
 SAID = re.compile(r"[^\s，。！？、：“]{0,5}[问問说說道答喊叫]")
@@ -74,22 +78,30 @@ def decide(
 
 
 def _decide_plain(text: str, segment: int, at: int, final: bool, vivid: bool) -> Decision | None:
-    """The short way for most ends: plain words before, a space and a capital after."""
+    """The short way for most: plain words before, a space and a capital after; `3.5`, `a.com`."""
     space = text[at + 1 : at + 2]
+    if "a" <= space <= "z" or "0" <= space <= "9":
+        return Decision(Verdict.JOIN, at + 1)
     sentence = text[segment:at]
     if space not in (" ", "\n") or not sentence.isascii() or MARKED.search(sentence):
         return None
+    following = text[at + 2 : at + 3]
     if text[at] == ".":
         word = sentence[sentence.rfind(" ") + 1 :]
-        if len(word) < 4 or not (word.isalpha() and word.islower()):
+        if not word.isalpha() or kind_of(word) or word.endswith("str"):
             return None
-        if word in KINDS or word.endswith("str"):
+        small = word.islower()
+        if "A" <= following <= "Z" or space == "\n":
+            plain = len(word) > 3 or (len(word) > 1 and small and word.strip("ivx"))
+            return Decision(Verdict.CUT, at + 1) if plain else None
+        if len(word) < (4 if small else 7):
             return None
-        if space == "\n" or not (vivid or is_chatty(sentence)):
+        if not (vivid or is_chatty(sentence)):
             return Decision(Verdict.CUT, at + 1)
     elif not sentence[-1:].isalnum():
         return None
-    following = text[at + 2 : at + 3]
+    elif space == "\n":
+        return Decision(Verdict.CUT, at + 1)
     if not following and not final:
         return WAIT
     return Decision(Verdict.CUT, at + 1) if "A" <= following <= "Z" else None
@@ -144,10 +156,9 @@ def _skip_guillemet(candidate: Candidate, end: int) -> int:
     """Where the quotation is closed that began with `«` (French, with a space) or `»`."""
     text = candidate.text
     sentence = text[candidate.segment : candidate.at]
-    opened = max(sentence.rfind("«"), sentence.rfind("»"))
-    if opened < 0 or (sentence[opened] == "»" and "«" in sentence[:opened]):
+    opener, closer = "»«" if points_inward(sentence) else "«»"
+    if sentence.rfind(opener) <= sentence.rfind(closer):
         return end
-    closer = "»" if sentence[opened] == "«" else "«"
     space = candidate.run(INLINE_SPACES, end, 4) if closer == "»" else end
     return space + 1 if candidate.character(space) == closer else end
 
@@ -199,6 +210,8 @@ def _decide_spaced(candidate: Candidate, marks: str, closers: str, end: int) -> 
         ends = True
     elif candidate.text[end - 1 : end] in QUOTES or ")" in closers or "]" in closers:
         ends = _follows_large(candidate, end) and not is_marker(candidate)
+        if ends and "가" <= candidate.character(candidate.follow(end)) <= "힣":
+            ends = not candidate.is_word_of(candidate.follow(end), QUOTATIVES, _QUOTATIVE_PARTS)
     elif _is_spaced_ellipsis(candidate, end):
         ends = _ellipsis_ends(candidate, end)
     else:
@@ -246,6 +259,9 @@ def _decide_call(candidate: Candidate, marks: str, closers: str, end: int) -> De
     quoted = any(character in QUOTES for character in closers)
     bracketed = ")" in closers or "]" in closers
     sentence = text[segment : candidate.at].lstrip()
+    following = candidate.character(end)
+    if following and following in NEWLINES:
+        return Decision(Verdict.CUT, end)
     space = candidate.run(SPACES, end, 64)
     following = candidate.character(space)
     if not following or candidate.is_newline_between(end, space):

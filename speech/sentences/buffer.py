@@ -6,7 +6,15 @@ import re
 
 from speech.sentences.boundaries import decide
 from speech.sentences.candidate import Verdict
-from speech.sentences.characters import CANDIDATE, ENDS, LONE_SURROGATE, PICTURE, REMARKABLE, width
+from speech.sentences.characters import (
+    CANDIDATE,
+    ENDS,
+    LONE_SURROGATE,
+    NEWLINES,
+    PICTURE,
+    REMARKABLE,
+    width,
+)
 from speech.sentences.clauses import clause_end
 from speech.sentences.structure import NEWLINE, CodeFence, line_start
 
@@ -92,11 +100,14 @@ class SentenceStreamBuffer:
 
     def push(self, text: str) -> list[str]:
         """Adds text and gives the sentences that it completes."""
-        if self._settled and len(text) < PIECE_CHARACTERS and REMARKABLE.search(text) is None:
-            self._text = pending = self._text + text
-            if len(pending) <= self._soft_limit:
-                return []
-            return self._scan(final=False)
+        if self._settled and len(text) < PIECE_CHARACTERS:
+            remarkable = REMARKABLE.search(text)
+            if remarkable is None or (remarkable.end() == len(text) and text[-1] in ENDS):
+                self._text = pending = self._text + text
+                if len(pending) <= self._soft_limit:
+                    self._settled = remarkable is None
+                    return []
+                return self._scan(final=False)
         if len(text) > PIECE_CHARACTERS:
             return self._push_pieces(text)
         if self._half or not text.isascii():
@@ -162,14 +173,17 @@ class SentenceStreamBuffer:
             if at + 1 == len(text) and not final and text[at] in ENDS:
                 self._position = at
                 break
+            if text[at] in NEWLINES and self._is_blank_before(at):
+                self._position = self._segment = at + 1
+                continue
             verdict, offset = decide(
                 text, self._segment, at, self._column, final=final, vivid=self._vivid
             )
             if verdict is Verdict.CUT:
                 self._position = self._segment = offset
-                unit = text[:offset].strip()
                 least = self._min_first if self._first else self._min_length
-                if len(unit) >= least or width(unit) >= least:
+                length = len(text[:offset].strip())
+                if length >= least or width(text[:offset].strip()) >= least:
                     sentences.append(self._take(offset))
             elif verdict is Verdict.JOIN:
                 self._position = offset
@@ -182,6 +196,11 @@ class SentenceStreamBuffer:
                     at -= end
                 self._open_fence(at, sentences)
         return sentences
+
+    def _is_blank_before(self, at: int) -> bool:
+        """Whether the newline at `at` ends nothing: no sentence, and no line of a code block."""
+        text = self._text
+        return not (text[self._segment : at].strip() or "`" in text or "~" in text)
 
     def _cut_long(self, at: int, sentences: list[str]) -> bool:
         """Cuts text that is too long before the next candidate; whether there was any."""
@@ -245,7 +264,7 @@ class SentenceStreamBuffer:
         unit = self._text[:end].rstrip()
         end = len(unit)
         sentence = Sentence(unit.lstrip())
-        sentence.lead = unit[: unit.index(sentence)]
+        sentence.lead = unit[: end - len(sentence)]
         line = line_start(unit, end)
         self._column = end - line if line else self._column + end
         self._text = self._text[end:]

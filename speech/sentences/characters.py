@@ -39,7 +39,7 @@ SPACES = re.compile(r"\s{0,64}")
 OPENERS = re.compile(r"[\s\"'“”‘’«»‹›„‚(\[{*_~`¿¡—–\-<「『（【《〈]{0,80}")
 """White space and what may stand before the first letter of a sentence."""
 DASHES = ("-", "–", "—")
-QUOTES = frozenset("\"'”’“»›」』")
+QUOTES = frozenset("\"'”’“»«›」』")
 """Closing quotation marks."""
 WORD = re.compile(r"[^\W\d_]{1,30}")
 WIDE_CHARACTER = re.compile(f"[{WIDE}]")

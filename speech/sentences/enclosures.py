@@ -16,6 +16,8 @@ BRACKETS = (
 """Brackets, with the number of characters behind the opening one that count as inside."""
 SHORT_QUOTE = 25
 """A sentence does not end in a quotation that is not longer than this yet."""
+SHORT_WIDE_QUOTE = 12
+"""The same for Japanese, whose signs say more."""
 
 
 def is_inside(candidate: Candidate, end: int) -> bool:
@@ -36,6 +38,8 @@ def is_inside(candidate: Candidate, end: int) -> bool:
             opened = part.rfind(opener)
             if opened > part.rfind(closer) and candidate.at - segment - opened < limit:
                 before = part[:opened].strip(" \n\"'“*_")
+                if opener in "「『" and candidate.at - segment - opened <= SHORT_WIDE_QUOTE:
+                    return True
                 return bool(before) and before[-1] not in ":;"
     opened = _open_quote(part)
     return opened >= 0 and candidate.at - segment - opened <= SHORT_QUOTE
@@ -46,13 +50,22 @@ def _is_in_table(candidate: Candidate) -> bool:
     return candidate.has_whole_line and candidate.text[line : line + 20].lstrip().startswith("|")
 
 
+def points_inward(text: str) -> bool:
+    """Whether a text quotes as German books do: `»so«`."""
+    closer = text.find("»")
+    return closer >= 0 and not -1 < text.find("«") < closer
+
+
 def _open_quote(part: str) -> int:
     """Where the quotation that is still open begins, or -1."""
     opened = part.rfind('"') if '"' in part and part.count('"') % 2 else -1
     if part.isascii():
         return opened
-    for opener, closer in (("„", "“") if "„" in part else ("“", "”"), ("«", "»"), ("»", "«")):
+    for opener, closers in (
+        ("„", '“”"') if "„" in part else ("“", "”"),
+        ("»", "«") if points_inward(part) else ("«", "»"),
+    ):
         last = part.rfind(opener)
-        if last > part.rfind(closer) and (opener != "»" or "«" not in part):
+        if last > max(part.rfind(closer) for closer in closers):
             opened = max(opened, last)
     return opened

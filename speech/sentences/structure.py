@@ -38,10 +38,10 @@ FENCE_MARKS = ("```", "~~~")
 
 def line_start(text: str, at: int) -> int:
     """Where the line that holds `at` begins in `text`."""
-    start = text.rfind("\n", 0, at)
-    if not text.isascii() or "\r" in text:
-        start = max(start, *(text.rfind(newline, 0, at) for newline in NEWLINES[1:]))
-    return start + 1
+    start = text.rfind("\n", 0, at) + 1
+    if not text.isascii() or text.find("\r", start, at) >= 0:
+        return max(start, *(text.rfind(newline, start, at) + 1 for newline in NEWLINES[1:]))
+    return start
 
 
 class CodeFence:

@@ -36,11 +36,12 @@ _BY_KIND: dict[Kind, str] = {
     Kind.JOINS: """
         dr dra drs mr mrs ms messrs mx prof Profs profa Rev Hon Gen Col Maj Capt capt Cpt Cmdr
         Lt Sgt Cpl Pvt Adm Brig Gov Sen Rep Reps Sens Pres Supt Det Insp Amb Fr Msgr Mt Ft vs
-        e.g i.e eg ie viz cf approx resp incl excl dept govt intl natl assn asst assoc esp ca
-        circa hr dipl med rer nat jur habil Ing Dipl-Ing Mag bzw z.b z.t d.h u.a u.u u.e i.d.r
+        e.g i.e eg ie viz cf approx resp incl excl dept govt intl natl assn asst assoc esp
+        hr dipl gez med rer nat jur habil Ing Dipl-Ing Mag bzw z.b z.t d.h u.a u.u u.e i.d.r
         i.a i.s o.ä o.g s.o s.u v.a EE vgl ggf evtl bspw sog inkl exkl zzgl bzgl einschl gegr
         geb verh gest ehem abzgl allg insb insbes betr Hl Frl Hrn österr u.co M MM Mme Mlle Mgr
-        p.ex par.ex env av.j apr.j boul sra srta sres sras dña exmo exma ilmo p.ej ad_es por_ej
+        p.ex par.ex c.-à-d c.à.d env av.j apr.j boul sra srta sres sras dña exmo exma ilmo p.ej
+        ad_es por_ej
         aprox avda av sto sta gral lic arq sig sigg sig.ra sig.na dott dott.ssa prof.ssa avv
         geom spett egr gent p.es dhr mevr mw bijv bv d.w.z o.a m.b.t t.o.v i.p.v m.i.v e.d t.a.v
         i.v.m z.o.z t.ex bl.a d.v.s dvs fr.o.m t.o.m f.eks f.x eks jf pga mht ifm ift kl np tj
@@ -50,22 +51,25 @@ _BY_KIND: dict[Kind, str] = {
         ths डॉ श्री प्रो श्रीमती कु د أ م
     """,
     Kind.COUNTS: """
-        nos fig vol vols pp pg pgs ch chap chaps sec secs sect para paras eq eqs ex ref refs est
+        ca circa reps nos fig vol vols pp pg pgs ch chap chaps sec secs sect para paras eq eqs ex
+        ref refs est
         temp avg max misc univ bldg mtg mgmt attn addl mfg mfr conf tab app appx vers ver ext
         tel op nr nrn nrs abb abs kap bd aufl tel zi num núm nums núms pág págs pag cap caps
-        fasc tít pagg n.ro blz hfdst sid str poz rozdz ryc godz стр рис гл ст разд тел кв корп
+        fasc tít pagg tél réf éd bât apt n.ro blz hfdst sid str poz rozdz ryc godz стр рис гл ст ок
+        разд тел кв корп
         obr çev sf hlm
     """,
     Kind.COUNTS_ONLY: "no art figs nº n.º n° p s n",
     Kind.NAMES: """
         inc ltd co corp plc llc cie bros jr sr esq st ste ph.d phd m.d b.a m.a b.sc m.sc b.s m.s
         j.d ll.b d.d.s m.b.a d.phil u.s u.s.a u.k u.n e.u u.s.s.r u.a.e D.C l.a n.y p.o a.k.a
-        ave blvd rd hwy pkwy ln mts gmbh e.v a.g k.g ee.uu s.a s.l s.r.l s.p.a b.v n.v Doc
+        mio mrd tsd ave blvd rd hwy pkwy ln mts gmbh e.v a.g k.g ee.uu s.a s.l s.r.l s.p.a b.v n.v
+        Doc
         sp.z.o.o d.o.o
     """,
     Kind.ENDS: """
-        etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c j.-c et_al usw usf uvm
-        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd std min mrd mio ud uds vd vds ecc
+        etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c j.-c usw usf uvm
+        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd std min ud uds vd vds ecc
         eccetera enz e.a osv o.s.v m.fl m.m mfl itd itp tys mln mld zł gr atd apod tis kčs n.l
         př.n.l т.д т.п тыс млн млрд руб коп чел гг мин сек др EST κ.λπ κ.ά κτλ κλπ vb stb dll
         dsb dst h.c
@@ -73,7 +77,7 @@ _BY_KIND: dict[Kind, str] = {
     Kind.MEASURES: """
         Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Okt Nov Dec Dez Dic Déc Mon Tue Tues Wed Thu
         Thur Thurs Fri Sat Sun ene févr janv sett lbs lb oz tbsp tbs tsp qt gal yd yds sq ft cu
-        hrs mins secs kg km cm mm mg ml kb mb gb kr mph rpm
+        et_al hrs mins secs kg km cm mm mg ml kb mb gb kr mph rpm
     """,
 }
 
@@ -91,7 +95,8 @@ OPENERS_OF_SENTENCES = frozenset(
         hello hey wow oh do does did is are was were can could would should have has nobody
         nothing everyone someone everybody in on at for with as by from to an a not only even
         according today yesterday tomorrow next later finally first second instead still maybe
-        perhaps until one two three such several few its il elle ils elles le la les un une des
+        perhaps until shall will may might must let see check try remember note keep one two three
+        such several few its il elle ils elles le la les un une des
         ce cette ces nous vous je mais puis ensuite el los las una él ella ellos ellas es pero
         su sus este esta luego después nunca se der die das er sie es wir ihr ich ein eine dann
         danach aber und heute morgen hier wer was lo gli lui lei loro poi ma è non o os as um
@@ -163,6 +168,9 @@ CHATTY = frozenset(
     """)
 )
 """What sentences hold that people put an emoji after."""
+
+SHORT_WORDS = OPENERS_OF_SENTENCES | CHATTY
+"""Words of up to three letters among these are never abbreviations, whatever follows."""
 
 NAMES_WITH_CALLS = frozenset({"yahoo", "jeopardy", "yum", "joomla", "oklahoma", "mamma"})
 """Names written with an exclamation mark."""

@@ -14,6 +14,7 @@ from speech.sentences.vocabulary import (
     KINDS,
     MONTHS,
     OPENERS_OF_SENTENCES,
+    SHORT_WORDS,
     Kind,
     kind_of,
     prefixes,
@@ -23,9 +24,12 @@ LEADING = "([{«»“„‚\"'‘’*_~`¿¡—–-#>|<"
 """What may stand before the first letter of a word."""
 TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since) \S+ \S+", re.I)
 """A sentence that has only said when so far: `At 5 p.m.`"""
+DAY = re.compile(r"\d{1,2}")
 DECIMAL = re.compile(r"\d+(?:\.\d+)+")
 NUMBER = re.compile(r"\s*([1-9]\d?)[.)]")
 """The number of a list item."""
+ELISION = re.compile(r"[A-Za-z]{1,2}['’](?=\w)")
+"""A French or Italian article that is joined to its word: `l'art. 5`."""
 ROMAN = re.compile(r"[IVXLC]{2,7}")
 DOTTED = re.compile(r"(?:\w{1,2}\.)+-?\w{1,2}")
 """Letters with full stops between them: `U.S`, `p.m`, `J.K`, `J.-C`."""
@@ -54,6 +58,8 @@ def period_ends(candidate: Candidate, end: int) -> bool:
         return True
     if token.isdigit():
         return _number_ends(candidate, end, token, words)
+    if elided := ELISION.match(token):
+        token = token[elided.end() :]
     kind = kind_of(token)
     if kind is None and len(words) > 1 and len(token) < 4:
         kind = _joined_kind(words)
@@ -61,6 +67,8 @@ def period_ends(candidate: Candidate, end: int) -> bool:
         if DECIMAL.fullmatch(token):
             return _is_large(candidate, end)
         if len(token) > 3 and token.isalpha():
+            if len(token) < 7 and token[0].isupper() and len(words) > 1:
+                return _goes_on_large(candidate, end)
             return not token.endswith("str") or _ends_street(candidate, end)
         if not token.isascii() and token.lower() == token.upper():
             return True
@@ -80,11 +88,13 @@ def period_ends(candidate: Candidate, end: int) -> bool:
         return _is_large(candidate, end) and _opens_sentence(candidate, end)
     if len(token) > 5 or not token.replace("'", "").replace("’", "").isalpha():
         return True
-    if not VOWELS.search(token) or ROMAN.fullmatch(token) or token[0].isupper():
-        if candidate.is_newline_between(end, end + 1):
-            return True
-        return _is_large(candidate, end) or _begins_small(candidate)
-    return True
+    unspoken = not VOWELS.search(token)
+    if not (unspoken or ROMAN.fullmatch(token) or token[0].isupper()):
+        plain = len(token) > 3 or (token in SHORT_WORDS and not previous[-1:].isdigit())
+        return plain or _goes_on_large(candidate, end)
+    if unspoken and not token.isupper() and candidate.character(candidate.follow(end)).isdigit():
+        return False
+    return _goes_on_large(candidate, end)
 
 
 def _joined_kind(words: list[str]) -> Kind | None:
@@ -117,9 +127,13 @@ def is_marker(candidate: Candidate) -> bool:
 
 
 def _number_ends(candidate: Candidate, end: int, token: str, words: list[str]) -> bool:
-    if len(token) > 3 or words[0] != token:
+    if words[0] != token:
         return True
+    if len(token) > 3:
+        return len(token) > 4 or _goes_on_large(candidate, end)
     if is_marker(candidate) or len(words) == 1 or words[1] in "•·-–—*":
+        return False
+    if token == "1" and words[1].endswith((":", "：")):
         return False
     begun = NUMBER.match(candidate.text, candidate.segment)
     if begun and int(begun[1]) + 1 == int(token):
@@ -127,12 +141,22 @@ def _number_ends(candidate: Candidate, end: int, token: str, words: list[str]) -
     if not _is_large(candidate, end):
         return False
     follow = candidate.follow(end)
+    if candidate.character(follow).isdigit() and not candidate.is_newline_between(end, follow):
+        return not _is_in_date(candidate, follow, words[1])
     if not candidate.character(follow).isupper():
         return True
     before = [word.lower().lstrip(LEADING) for word in words[1:]] + ["", ""]
     if before[0] in BEFORE_ORDINALS and not (before[0] == "am" and before[1] == "i"):
         return False
     return not candidate.is_word_of(follow, MONTHS, _MONTH_BEGINNINGS)
+
+
+def _is_in_date(candidate: Candidate, follow: int, previous: str) -> bool:
+    """Whether a number stands in a date with spaces: `28. 8. 1749`."""
+    if re.fullmatch(r"\d{1,2}\.", previous):
+        return True
+    end = candidate.run(DAY, follow, 2)
+    return candidate.character(end) == "."
 
 
 def _kind_ends(candidate: Candidate, end: int, kind: Kind, previous: str) -> bool | None:
@@ -167,6 +191,8 @@ def _letter_ends(candidate: Candidate, end: int, letter: str, previous: str) -> 
     if not letter.isupper():
         if _is_letter_next(candidate, end):
             return False
+        if letter in "vn" and candidate.word(candidate.follow(end)) == "Chr":
+            return False
         if previous[-1:].isdigit() or ROMAN.fullmatch(previous.upper()):
             follow = candidate.follow(end)
             return not candidate.character(follow).isdigit() and _is_large(candidate, end)
@@ -197,6 +223,13 @@ def _is_large(candidate: Candidate, end: int) -> bool:
         return True
     character = candidate.character(follow)
     return not (character.islower() or (character and character in ",;:)/&%°=+."))
+
+
+def _goes_on_large(candidate: Candidate, end: int) -> bool:
+    """Whether what follows begins a sentence, as far as this text begins them with capitals."""
+    if candidate.is_newline_between(end, end + 1):
+        return True
+    return _is_large(candidate, end) or _begins_small(candidate)
 
 
 def _begins_small(candidate: Candidate) -> bool:

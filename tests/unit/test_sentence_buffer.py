@@ -255,7 +255,25 @@ def test_ticks_lose_nothing(text: str, chance: random.Random) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["word ", ".", " ", "\n", "a", "😀", "\u0301", "```\n", '"', "(", "a.b", "。", "! ", "\x00"],
+    [
+        "word ",
+        ".",
+        " ",
+        "\n",
+        "a",
+        "😀",
+        "\u0301",
+        "```\n",
+        '"',
+        "(",
+        "a.b",
+        "。",
+        "! ",
+        "\x00",
+        "\r\n",
+        "x\n",
+        "1. ",
+    ],
 )
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_a_hundred_thousand_characters_take_linear_time(unit: str, size: int) -> None:
