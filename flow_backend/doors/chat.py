@@ -16,7 +16,16 @@ from flow_backend.access.gate import Caller, caller_of
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.conversation import answer, with_model
 from flow_backend.doors.events import EventsResponse, named_event, while_connected
-from flow_backend.doors.speaking import Audio, Failed, Limits, Text, TextOver, Voice, speak
+from flow_backend.doors.speaking import (
+    Audio,
+    Failed,
+    Limits,
+    Text,
+    TextOver,
+    Voice,
+    sentence_buffer,
+    speak,
+)
 from flow_backend.doors.voices import Voices, VoicesDep
 from flow_backend.engine.engine import Engine
 from flow_backend.engine.session import Session
@@ -24,7 +33,6 @@ from protocol.errors import FlowError, ParleyError
 from speech.audio import resample, to_float, to_int16
 from speech.audio.encoding import AudioFormat, encode
 from speech.chunk import SpeechChunk
-from speech.sentences import SentenceStreamBuffer
 
 router = APIRouter(prefix="/api/chat", tags=["doors"])
 
@@ -220,7 +228,7 @@ class _Run:
         held: list[SpeechChunk] = []
         spoken = speak(
             answer(self._session, self._message),
-            SentenceStreamBuffer(),
+            sentence_buffer(),
             self._voice,
             limits=self._limits,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from flow_backend.doors.speaking import Splitter, sentence_buffer
+
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»)\]]*(?=\s|$)|[。！？।؟]|\n\s*\n")
 _CLAUSE_END = re.compile(r"[,;:—–،、，；](?=\s|$)|[、，；]")
 _SPACE = re.compile(r"\s+")
@@ -13,21 +15,39 @@ class PieceBuffer:
     """Gathers text to about `size` characters, then cuts at the last good place before that.
 
     A good place is the last sentence end, else the last clause end, else the last white space; a
-    text without any is cut hard at twice the size. Joined, the pieces are the text.
+    text without any is cut hard at twice the size. Only the first piece does not wait for so much:
+    it is the first sentence, if that is no longer, since nothing is heard before it. Joined, the
+    pieces are the text.
     """
 
     def __init__(self, size: int = 100) -> None:
         self._size = size
         self._text = ""
+        self._first: Splitter | None = sentence_buffer()
 
     def push(self, text: str) -> list[str]:
         """Adds text and gives the pieces that are ready."""
         self._text += text
-        pieces = []
+        pieces = self._first_piece(text)
         while len(self._text) >= self._size and (cut := self._cut()) > 0:
             pieces.append(self._text[:cut])
             self._text = self._text[cut:]
         return [piece for piece in pieces if piece.strip()]
+
+    def _first_piece(self, text: str) -> list[str]:
+        """The first sentence, once it is there."""
+        if self._first is None:
+            return []
+        sentences = self._first.push(text)
+        if not sentences and len(self._text) < self._size:
+            return []
+        self._first = None
+        at = self._text.find(sentences[0]) if sentences else -1
+        end = at + len(sentences[0]) if at >= 0 else 0
+        if not 0 < end <= self._size:
+            return []
+        piece, self._text = self._text[:end], self._text[end:]
+        return [piece]
 
     def flush(self) -> list[str]:
         """Gives what is left."""

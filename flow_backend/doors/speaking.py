@@ -10,6 +10,7 @@ from typing import Protocol
 
 from protocol.errors import ParleyError, SpeechError, StreamError
 from speech.chunk import SpeechChunk
+from speech.sentences import SentenceStreamBuffer
 from speech.tts import TTSProvider
 
 
@@ -85,6 +86,15 @@ class Limits:
     """The audio side may go so long without progress while it has work."""
     ahead: int = 64
     """Events that may wait for a slow client; then synthesis and the model wait too."""
+
+
+MIN_FIRST_CHARS = 6
+"""A shorter first sentence waits for the next one: it is over before that one is made."""
+
+
+def sentence_buffer() -> SentenceStreamBuffer:
+    """Cuts a text as it is cut for rooms."""
+    return SentenceStreamBuffer(min_first_length=MIN_FIRST_CHARS)
 
 
 async def speak(

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from flow_backend.doors.events import DoorStream, while_connected
-from flow_backend.doors.speaking import Audio, Failed, Limits, Voice, speak
+from flow_backend.doors.speaking import Audio, Failed, Limits, Voice, sentence_buffer, speak
 from flow_backend.doors.voices import VoicesDep
 from speech.audio.encoding import AudioFormat, Encoder, content_type
-from speech.sentences import SentenceStreamBuffer
 
 router = APIRouter(prefix="/api/tts", tags=["doors"])
 
@@ -65,7 +64,7 @@ async def _frames(
     body: SpeechRequest, voice: Voice, limits: Limits, encoder: Encoder
 ) -> AsyncGenerator[bytes, None]:
     """The file in pieces; a sentence that fails ends it, cut off."""
-    spoken = speak(_whole(body.text), SentenceStreamBuffer(), voice, limits=limits)
+    spoken = speak(_whole(body.text), sentence_buffer(), voice, limits=limits)
     async with aclosing(spoken):
         async for event in spoken:
             if isinstance(event, Failed):

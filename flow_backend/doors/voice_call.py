@@ -20,14 +20,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.conversation import answer, chat_flow, transient_session
 from flow_backend.doors.heard import HeardAudio
-from flow_backend.doors.speaking import Audio, Failed, Limits, Text, TextOver, Voice, speak
+from flow_backend.doors.speaking import (
+    Audio,
+    Failed,
+    Limits,
+    Text,
+    TextOver,
+    Voice,
+    sentence_buffer,
+    speak,
+)
 from flow_backend.doors.turn_times import TurnTimes
 from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineParts
 from flow_backend.engine.session import Session
 from protocol.errors import FlowError, ParleyError, ProviderError, SpeechError
 from speech.moonshine import MoonshineStream, Stage
-from speech.sentences import SentenceStreamBuffer
 from speech.stt import STTProvider
 
 log = logging.getLogger(__name__)
@@ -319,7 +327,7 @@ class VoiceCall:
         await self._client.send({"type": "text_stream_start", **names})
         spoken = speak(
             tokens,
-            SentenceStreamBuffer(min_first_length=8),
+            sentence_buffer(),
             voice,
             limits=Limits(parallel=self._voices.settings.speech_parallel),
         )

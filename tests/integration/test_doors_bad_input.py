@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -195,6 +196,54 @@ async def test_many_connections_are_taken_and_then_limited() -> None:
         assert found.count(101) == 100
         assert found.count(429) == 100
         assert (await backend.client.get("/healthz")).status_code == 200
+
+
+UPGRADE = (
+    "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110 - the kernel tells of closed sockets by no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("limit", "accepted"), [("100/minute", 99), ("", 1000)], ids=["limited", "unlimited"]
+)
+async def test_a_storm_of_connections_is_answered_and_leaves_nothing(
+    limit: str, accepted: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """1,000 connects as fast as they go, each of which leaves without a word."""
+    async with serve_backend(REPLIES, door_rate_limit=limit) as backend:
+        quiet(backend)
+        port = int(backend.url.rpartition(":")[2])
+        at_once = asyncio.Semaphore(100)
+        assert (await door_d(backend, "Hello?")).ended
+        tasks = len(asyncio.all_tasks())
+        descriptors = psutil.Process().num_fds()
+
+        async def storm() -> int:
+            async with at_once:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(UPGRADE.encode())
+                status = int((await reader.readline()).split()[1])
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert status == 101 or b"retry-after" in head.lower()
+                writer.transport.abort()
+                return status
+
+        found = await asyncio.gather(*(storm() for _ in range(1000)))
+        assert set(found) <= {101, 429}
+        # One connection was made before, and the limit's window slides on.
+        assert accepted <= found.count(101) <= accepted + 20
+        await until(lambda: len(asyncio.all_tasks()) <= tasks)
+        await until(lambda: psutil.Process().num_fds() <= descriptors)
+        assert (await backend.client.get("/healthz")).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 messages = st.one_of(

@@ -15,14 +15,28 @@ def cut(text: str, size: int = 100, token: int = 3) -> list[str]:
 
 
 def test_cuts_at_the_last_sentence_end_then_clause_then_space() -> None:
-    first = "The first sentence is here. The second one too, and it goes on"
-    assert cut(first + " for quite a while longer.", 60)[0] == "The first sentence is here."
+    text = "One. The first sentence is here. The second one too, and it goes on for a while longer."
+    assert cut(text.removeprefix("One."), 60) == [
+        " The first sentence is here.",
+        " The second one too, and it goes on for a while longer.",
+    ]
+    assert cut("Well, here we are. " + text, 60)[1] == " One. The first sentence is here."
     assert (
         cut("No sentence ends in this one, but a clause does and then more words follow", 50)[0]
         == "No sentence ends in this one,"
     )
     assert cut("nothing but words and words and words and words", 20)[0] == "nothing but words "
     assert cut("x" * 450, 100) == ["x" * 200, "x" * 200, "x" * 50]
+
+
+def test_the_first_sentence_does_not_wait_for_more() -> None:
+    buffer = PieceBuffer(100)
+    assert buffer.push("The tides follow the moon. ") == ["The tides follow the moon."]
+    assert buffer.push("They come. And they go.") == []
+    assert buffer.flush() == [" They come. And they go."]
+    assert cut("Dr. Moon is out. He is at lunch.", 100)[0] == "Dr. Moon is out."
+    assert cut("No. Sorry, we are closed. Come again.", 100)[0] == "No. Sorry, we are closed."
+    assert cut("Words without an end, " * 6, 50)[0] == "Words without an end, Words without an end,"
 
 
 def test_a_decimal_point_is_no_sentence_end() -> None:
