@@ -9,6 +9,7 @@ import uvicorn
 
 from flow_backend.access.keys import Keyring
 from flow_backend.app import create_app
+from flow_backend.server import SERVER_OPTIONS
 from flow_backend.settings import BackendSettings
 from flow_backend.store.database import open_database
 from flow_backend.store.keys import KeyStore
@@ -32,11 +33,9 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         log_config=None,
-        access_log=False,
         timeout_graceful_shutdown=5,
         forwarded_allow_ips=settings.trusted_proxies,
-        # Speech hardly shrinks, and compressing it costs time on every frame.
-        ws_per_message_deflate=False,
+        **SERVER_OPTIONS,
     )
     return 0
 

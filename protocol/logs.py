@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
 
@@ -38,7 +39,11 @@ def set_up(level: str, form: LogFormat) -> None:
 
 
 class TextLines(logging.Formatter):
-    """One line for each record, its ids at the end; a line end in a message cannot fake another."""
+    """One line for each record, its ids at the end, a traceback behind bars below it.
+
+    Nothing that comes from outside can fake a record or steer a terminal: control characters are
+    written out.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -47,8 +52,20 @@ class TextLines(logging.Formatter):
         """The line without a traceback."""
         line = super().formatMessage(record)
         ids = " ".join(f"{name}={value}" for name, value in _ABOUT.get().items())
-        line = f"{line} [{ids}]" if ids else line
-        return line.replace("\r", "\\r").replace("\n", "\\n")
+        return _written_out(f"{line} [{ids}]" if ids else line)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the base class's name
+        """The traceback."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  | {_written_out(line)}" for line in lines)
+
+
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _written_out(text: str) -> str:
+    """Control characters as Python's literals have them."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 class JsonLines(logging.Formatter):

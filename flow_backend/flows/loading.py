@@ -73,11 +73,10 @@ def load_text(text: str, *, name: str = "") -> Source:
         with contextlib.suppress(ValueError, RecursionError):
             data = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
             with contextlib.suppress(yaml.YAMLError):
-                reader.read(yaml.compose(text, Loader=_Loader), ())
+                reader.read(_composed(text), ())
             return Source(data, reader.lines, name)
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        data = reader.read(node, ())
+        data = reader.read(_composed(text), ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -138,6 +137,25 @@ _Loader.add_implicit_resolver(
     re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
     list("tTfF"),
 )
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """The document's nodes.
+
+    Raises:
+        ValueError: It is too deep. The composer recurses in C without a bound: it would take the
+            process down.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+    return node
 
 
 class _Reader:

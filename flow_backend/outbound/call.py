@@ -57,7 +57,7 @@ class HttpAnswer(BaseModel):
         """The body as JSON, or as text if it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self.body
 
 
@@ -127,12 +127,12 @@ class HttpCaller:
             if parsed.scheme not in ("http", "https") or not parsed.host:
                 raise FlowError("http_refused", "The URL is not a valid http(s) one.")
             async with self._client.stream(
-                call.method, url, headers=headers, content=body.encode() if body else None
+                call.method, url, headers=_wire(headers), content=body.encode() if body else None
             ) as response:
                 location = response.headers.get("location")
                 if call.method in ("GET", "HEAD") and response.is_redirect and location:
                     target = httpx.URL(urljoin(url, location))
-                    if (target.host, target.scheme) != (parsed.host, parsed.scheme):
+                    if (target.netloc, target.scheme) != (parsed.netloc, parsed.scheme):
                         headers = {"Accept-Encoding": "identity"}
                     url = str(target)
                     continue
@@ -159,6 +159,11 @@ class HttpCaller:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
+
+
+def _wire(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as they are sent: what users say may be of any script (RFC 9110, section 5.5)."""
+    return [(name.encode(), value.encode(errors="replace")) for name, value in headers.items()]
 
 
 def _escaped(secret: str) -> str:

@@ -22,6 +22,8 @@ VOICES_URL = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
 """Folder that holds `voices.json` and every file that it names."""
 _NAME = re.compile(r"[A-Za-z0-9_]+-[A-Za-z0-9_]+-[a-z_]+")
 _MAX_LIST_BYTES = 32 << 20
+_MAX_VOICE_BYTES = 1 << 30
+"""Of one file: ten times the largest that Piper has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def list_voices(base_url: str = VOICES_URL) -> list[ListedVoice]:
             (_listed(name, entry) for name, entry in _json_object(bytes(content)).items()),
             key=lambda voice: voice.name,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpeechError(
             "voice_list_unavailable",
             f"{base_url}/voices.json is not Piper's list of voices ({type(error).__name__}).",
@@ -205,9 +207,15 @@ def _download(
 def _fetch(url: str, keep: Callable[[bytes], object], max_bytes: int) -> None:
     size = 0
     try:
-        with httpx.stream("GET", url, follow_redirects=True, timeout=30) as response:
+        # Sizes are counted as they come: nothing may grow when it is unpacked.
+        plain = {"Accept-Encoding": "identity"}
+        with httpx.stream("GET", url, headers=plain, follow_redirects=True, timeout=30) as response:
             response.raise_for_status()
-            for block in response.iter_bytes(1 << 16):
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise SpeechError(
+                    "voice_invalid", f"{url} comes compressed although that was not asked for."
+                )
+            for block in response.iter_raw(1 << 16):
                 size += len(block)
                 if size > max_bytes:
                     raise SpeechError("voice_invalid", f"{url} is larger than it should be.")
@@ -237,6 +245,8 @@ def _listed(name: str, entry: dict[str, Any]) -> ListedVoice:
     )
     if len(files) != 2:
         raise ValueError("a voice that is not two files")
+    if any(not 0 <= file.size_bytes <= _MAX_VOICE_BYTES for file in files):
+        raise ValueError("a voice of no possible size")
     return ListedVoice(
         name,
         str(entry["language"]["code"]),

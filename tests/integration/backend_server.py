@@ -18,6 +18,7 @@ from httpx_sse import aconnect_sse
 from flow_backend.app import create_app
 from flow_backend.llm.base import LLMProvider
 from flow_backend.llm.scripted import Reply, ScriptedProvider
+from flow_backend.server import SERVER_OPTIONS
 from flow_backend.settings import BackendSettings
 
 
@@ -129,9 +130,9 @@ async def serve_app(app: Any, *, port: int = 0) -> AsyncIterator[str]:
         app,
         port=port,
         log_level="error",
-        access_log=False,
         timeout_graceful_shutdown=2,
         ws="websockets-sansio",
+        **SERVER_OPTIONS,
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]

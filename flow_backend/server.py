@@ -1,0 +1,109 @@
+"""How the app is served: no client may hold a connection without saying what it wants."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypedDict
+
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_S = 10.0
+"""How long the head of a request may take, from its first byte, or from the connection's begin,
+and how long the rest of a body that was refused is let come."""
+MAX_HEAD_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 512 * 1024
+"""Of a WebSocket; the door's own limits are half of it."""
+
+
+class ImpatientHttp(HttpToolsProtocol):
+    """uvicorn's HTTP, closing connections whose request heads do not come, or do not end.
+
+    Bodies have limits of their own (`api.body_limit`), and so has the time between two requests.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _lingering: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._expect_head()
+
+    @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._deadline is None:
+            self._expect_head()
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._deadline is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._stop_waiting()
+                self.send_400_response(f"The head is larger than {MAX_HEAD_BYTES} bytes.")
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body:
+            # Closing at once could take the answer from a client that still sends.
+            self._lingering = self.loop.call_later(HEAD_S, self._give_up)
+
+    @override
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._stop_lingering()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._stop_lingering()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._head_bytes = 0
+        self._deadline = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class ServerOptions(TypedDict):
+    """Arguments of `uvicorn.Config`."""
+
+    http: Any
+    ws_max_size: int
+    ws_per_message_deflate: bool
+    access_log: bool
+
+
+SERVER_OPTIONS = ServerOptions(
+    http=ImpatientHttp,
+    ws_max_size=MAX_MESSAGE_BYTES,
+    # Speech hardly shrinks, compressing it costs time on every frame, and a small frame of a
+    # hostile client could grow to a large one.
+    ws_per_message_deflate=False,
+    # It would hold the inputs that stand in URLs.
+    access_log=False,
+)
