@@ -35,7 +35,10 @@ Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f
 class TokenRequest(BaseModel):
     """Every field is optional; what is left out is made up or left empty."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"room_name": "kitchen", "participant_name": "Ada"}]},
+    )
 
     room_name: Annotated[Name, Field(max_length=200)] | None = None
     participant_identity: Name | None = None

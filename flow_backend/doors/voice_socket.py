@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketDisconnect
+from pydantic import ValidationError
 
 from flow_backend.access.gate import caller_of
-from flow_backend.doors.voice_call import CallOptions, Character, Client, ModelSettings, VoiceCall
+from flow_backend.doors.voice_call import CallOptions, Client, VoiceCall
+from flow_backend.doors.voice_messages import (
+    Interrupt,
+    SetCharacters,
+    SetModel,
+    StartListening,
+    StopListening,
+    UserMessage,
+    client_message,
+    description,
+)
 from protocol.errors import FlowError, ParleyError, StreamError
 
 router = APIRouter()
@@ -21,71 +31,6 @@ SEND_TIMEOUT_S = 10.0
 """How long one message may wait for a client that does not read."""
 CLOSE_TIMEOUT_S = 5.0
 """How long the close frame may wait for it."""
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class UserText(_Message):
-    """What the user typed."""
-
-    text: str = Field(min_length=1, max_length=100_000)
-
-
-class UserMessage(_Message):
-    """The user typed something."""
-
-    type: Literal["user_message"]
-    data: UserText
-
-
-class Listening(_Message):
-    """The format of the binary frames that follow."""
-
-    sample_rate: int = Field(default=16_000, ge=8_000, le=96_000)
-
-
-class StartListening(_Message):
-    """The microphone is on."""
-
-    type: Literal["start_listening"]
-    data: Listening = Listening()
-
-
-class StopListening(_Message):
-    """The microphone is off."""
-
-    type: Literal["stop_listening"]
-    data: dict[str, Any] | None = None
-
-
-class SetModel(_Message):
-    """Which model answers from now on."""
-
-    type: Literal["model_settings"]
-    data: ModelSettings
-
-
-class SetCharacters(_Message):
-    """Who answers from now on; none: the default flow."""
-
-    type: Literal["set_characters"]
-    data: Annotated[list[Character], Field(max_length=8)]
-
-
-class Interrupt(_Message):
-    """Stop speaking."""
-
-    type: Literal["interrupt"]
-    data: dict[str, Any] | None = None
-
-
-ClientMessage = Annotated[
-    UserMessage | StartListening | StopListening | SetModel | SetCharacters | Interrupt,
-    Field(discriminator="type"),
-]
-_client_message: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
 
 
 class _Socket(Client):
@@ -112,6 +57,14 @@ class _Socket(Client):
 
 class _ClientGoneError(Exception):
     """The client has left."""
+
+
+@router.get("/ws", status_code=426, tags=["doors"], openapi_extra=description())
+async def not_a_socket() -> None:
+    """Voice in the browser without LiveKit: text and speech in and out, over one WebSocket."""
+    raise HTTPException(
+        426, "This is a WebSocket: connect with ws:// or wss://.", {"Upgrade": "websocket"}
+    )
 
 
 @router.websocket("/ws")
@@ -179,7 +132,7 @@ async def _handle(text: str, call: VoiceCall) -> None:
     if len(text) > MAX_TEXT_BYTES:
         raise StreamError("message_too_large", f"A message may have {MAX_TEXT_BYTES} characters.")
     try:
-        message = _client_message.validate_json(text)
+        message = client_message.validate_json(text)
     except ValidationError as error:
         raise _invalid(error) from error
     match message:
