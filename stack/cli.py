@@ -159,6 +159,7 @@ def _mount(name: str, about: str) -> None:
 _mount("flow", "Work with flows.")
 _mount("keys", "Make, list and revoke API keys.")
 _mount("models", "Work with models for the embedded server.")
+_mount("sip", "Telephone numbers for the agent.")
 _mount("voices", "Work with voices.")
 
 

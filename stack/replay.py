@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent_worker.flow_executor import key_header
 from protocol.errors import StreamError
 from protocol.settings import load_settings
 from stack.flow_session import Answer, FlowSession
@@ -96,8 +97,11 @@ def replay(options: ReplayOptions) -> int:
 
 async def _replayed(options: ReplayOptions) -> tuple[list[Compared], str | None]:
     """The turns that were replayed, and why it ended before the last, if it did."""
-    root = options.backend or backend_url(load_settings(StackSettings))
-    async with httpx.AsyncClient(base_url=root, timeout=120, trust_env=False) as recorded:
+    settings = load_settings(StackSettings)
+    root = options.backend or backend_url(settings)
+    async with httpx.AsyncClient(
+        base_url=root, headers=key_header(settings.parley_api_key), timeout=120, trust_env=False
+    ) as recorded:
         past = FlowSession(recorded, options.flow_id, options.session_id, "")
         try:
             transcript = (await past.state())["transcript"]
