@@ -23,6 +23,20 @@ def about(**ids: str) -> None:
     _ABOUT.set({**_ABOUT.get(), **ids})
 
 
+_SHOWN_IN_DETAIL = (
+    "agent_worker",
+    "bench",
+    "flow_backend",
+    "livekit",
+    "plugins",
+    "protocol",
+    "speech",
+    "stack",
+)
+"""Whose DEBUG records may be shown. Those of other libraries hold headers with keys, prompts, and
+every row that goes into the database."""
+
+
 def set_up(level: str, form: LogFormat) -> None:
     """Configures the root logger: all records of the process go to standard error.
 
@@ -33,7 +47,9 @@ def set_up(level: str, form: LogFormat) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=max(logging.getLevelName(level), logging.INFO), handlers=[handler])
+    for name in _SHOWN_IN_DETAIL:
+        logging.getLogger(name).setLevel(level)
     # Each request's address would hold what was said.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 

@@ -8,6 +8,7 @@ order is: the process's environment, `<NAME>_FILE`, then `.env` in the working d
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,6 +19,7 @@ from pydantic_settings import (
     DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from protocol.errors import ConfigError
@@ -51,9 +53,14 @@ class _FileSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for field_name, field in self.settings_cls.model_fields.items():
-            value, name, _ = self.get_field_value(field, field_name)
-            if value is not None:
-                values[name] = value
+            value, name, is_complex = self.get_field_value(field, field_name)
+            if value is None:
+                continue
+            try:
+                value = self.prepare_field_value(field_name, field, value, is_complex)
+            except ValueError as error:
+                raise ConfigError("setting_invalid", f"{name}_FILE: expected JSON.") from error
+            values[field_name if field.validation_alias is None else name] = value
         return values
 
 
@@ -104,6 +111,14 @@ def load_settings(cls: type[SettingsT], **overrides: Any) -> SettingsT:
     """
     try:
         return cls(**overrides)
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = found[1] if found and found[1] in cls.model_fields else ""
+        variable = env_names(name, cls.model_fields[name])[0] if name else "settings"
+        # The cause, which quotes the value, is not shown.
+        raise ConfigError(
+            "setting_invalid", f"Wrong settings. {variable}: expected JSON."
+        ) from None
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):

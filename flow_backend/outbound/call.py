@@ -23,6 +23,8 @@ SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_REDIRECTS = 5
 _BACKOFF_S = 0.25
+_HIDDEN_FROM_CHARACTERS = 8
+"""A shorter secret would be found in answers that do not repeat it."""
 
 
 class HttpCall(BaseModel):
@@ -136,9 +138,8 @@ class HttpCaller:
                         headers = {"Accept-Encoding": "identity"}
                     url = str(target)
                     continue
-                return HttpAnswer(
-                    status=response.status_code, body=await _text(response, call.max_bytes)
-                )
+                text = await _text(response, call.max_bytes)
+                return HttpAnswer(status=response.status_code, body=self._hidden(text))
         return HttpAnswer(error_code="http_refused", error="too many redirects")
 
     def _fill(self, call: HttpCall, text: str, write: Callable[[str], str] = str) -> str:
@@ -155,6 +156,13 @@ class HttpCaller:
             return write(secret)
 
         return re.sub(rf"{call.secret_mark}:([A-Za-z_][A-Za-z0-9_]*);", value, text)
+
+    def _hidden(self, text: str) -> str:
+        """An answer that repeats a secret, as some do in errors, without it: answers are kept."""
+        for name, secret in self._secrets.items():
+            if len(secret) >= _HIDDEN_FROM_CHARACTERS:
+                text = text.replace(secret, f"${{secret:{name}}}")
+        return text
 
     async def aclose(self) -> None:
         """Closes the connections."""

@@ -44,7 +44,11 @@ async def run(folder: Path, *arguments: str, **settings: str) -> tuple[int, str,
 
 
 @asynccontextmanager
-async def started(folder: Path, **settings: str) -> AsyncIterator[str]:
+async def started(
+    folder: Path, *, lines: list[bytes] | None = None, **settings: str
+) -> AsyncIterator[str]:
+    """The URL of a backend; `lines` are given what it logs."""
+    lines = [] if lines is None else lines
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -54,15 +58,17 @@ async def started(folder: Path, **settings: str) -> AsyncIterator[str]:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
-    while (line := await process.stderr.readline()) and b"Uvicorn running" not in line:
-        pass
+    while line := await process.stderr.readline():
+        lines.append(line)
+        if b"Uvicorn running" in line:
+            break
     drained = asyncio.create_task(process.stderr.read())
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         await process.wait()
-        await drained
+        lines.append(await drained)
 
 
 async def test_a_key_opens_a_backend_that_others_reach(tmp_path: Path) -> None:
