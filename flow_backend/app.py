@@ -37,6 +37,7 @@ from flow_backend.metrics import CountResponses, Metrics
 from flow_backend.outbound.call import HttpCaller
 from flow_backend.outbound.guard import AddressGuard
 from flow_backend.outbound.outbox import Outbox
+from flow_backend.replicas.replicas import Replicas
 from flow_backend.settings import BackendSettings
 from flow_backend.store.conversations import ConversationStore
 from flow_backend.store.database import open_database
@@ -111,7 +112,12 @@ async def _open_parts(
     }
     caller = HttpCaller(AddressGuard(filter(None, allowed)), secrets)
     stack.push_async_callback(caller.aclose)
-    frames = await _open_frames(database, stack)
+    store = SessionStore(database)
+    frames = await _open_frames(database, store, stack)
+    replicas = None
+    if settings.redis_url is not None and frames is None:
+        replicas = Replicas(settings.redis_url, settings.replica_lease_s, store)
+        await stack.enter_async_context(replicas)
     writer = await stack.enter_async_context(Writer(database, batches=frames))
     outbox = Outbox(database, writer, caller)
     stack.push_async_callback(outbox.aclose)
@@ -126,13 +132,13 @@ async def _open_parts(
             history_tokens=settings.history_tokens,
         ),
         flows=FlowStore(database),
-        sessions=SessionStore(database),
+        sessions=store,
         passages=PassageStore(database),
         writer=writer,
         outbox=outbox,
         caller=caller,
         metrics=app.state.metrics,
-        keeper=frames,
+        keeper=replicas.relay if replicas is not None else frames,
     )
     folders = [BUILTIN, settings.flows_dir] if settings.flows_dir else [BUILTIN]
     for folder in folders:
@@ -146,13 +152,17 @@ async def _open_parts(
     stack.push_async_callback(app.state.voices.aclose)
     alone = database.dialect.name == "sqlite"
     await _load_model(parts.models)
-    app.state.engine = await stack.enter_async_context(Engine(parts, alone=alone))
+    app.state.engine = await stack.enter_async_context(
+        Engine(parts, alone=alone, replicas=replicas)
+    )
     app.state.tutor = Tutor(ConversationStore(database), parts, settings)
     stack.push_async_callback(app.state.tutor.aclose)
     app.state.metrics.hold(app.state.engine, app.state.voices)
 
 
-async def _open_frames(database: AsyncEngine, stack: AsyncExitStack) -> FrameFile | None:
+async def _open_frames(
+    database: AsyncEngine, store: SessionStore, stack: AsyncExitStack
+) -> FrameFile | None:
     """Events in a file, for the one process that uses an SQLite database.
 
     What the last process left there is put into the database first.
@@ -161,7 +171,6 @@ async def _open_frames(database: AsyncEngine, stack: AsyncExitStack) -> FrameFil
         return None
     frames = FrameFile(Path(f"{database.url.database}-events"))
     stack.callback(frames.close)
-    store = SessionStore(database)
     for (uid, turn_id), left in frames.left().items():
         await store.add_left(uid, turn_id, left.begun, left.frames)
     frames.clear()

@@ -76,6 +76,9 @@ class BackendSettings(
     ping_s: float = Field(default=10.0, gt=0, le=300)
     """Seconds between pings on a stream."""
     redis_url: str | None = Field(default=None, pattern=r"^rediss?://.+", repr=False)
-    """Redis, where replicas count calls together."""
+    """Redis, where replicas count calls together and, on PostgreSQL, share sessions: each runs in
+    one replica, every replica serves it, and another goes on with the turns of one that died."""
+    replica_lease_s: float = Field(default=5.0, ge=0.5, le=60)
+    """Seconds without a sign of life after which the others take a replica's sessions over."""
     max_request_bytes: int = Field(default=2_000_000, ge=1024)
     """Largest request body."""

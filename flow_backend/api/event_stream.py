@@ -67,6 +67,9 @@ class EventStream(Response):
                     self._position += len(frames)
                     body = frames[0] if len(frames) == 1 else b"".join(frames)
                     await send({"type": "http.response.body", "body": body, "more_body": True})
+                elif stream.gone:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    return
                 elif stream.closed and stream.published == len(stream.frames):
                     end = stream.frame(stream.lost, self._position + 1) if stream.lost else b""
                     await send({"type": "http.response.body", "body": end, "more_body": False})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from flow_backend.access.gate import Caller, caller_of
 from flow_backend.engine.engine import Engine
 from flow_backend.engine.session import Session
-from protocol.turns import SessionOpened, SessionRequest, SessionState, TranscriptEntry
+from flow_backend.replicas.remote import RemoteSession
+from protocol.turns import SessionOpened, SessionRequest, SessionState
 
 router = APIRouter(prefix="/api/flows/{flow_id}", tags=["sessions"])
 
@@ -33,12 +34,12 @@ CallerDep = Annotated[Caller, Depends(caller_of)]
 
 async def get_own_session(
     flow_id: FlowId, session_id: Id, engine: EngineDep, caller: CallerDep
-) -> Session:
+) -> Session | RemoteSession:
     """The session that the path names, if it is one that the caller may use."""
     return await engine.session(flow_id, session_id, sees=caller.sees)
 
 
-SessionDep = Annotated[Session, Depends(get_own_session)]
+SessionDep = Annotated[Any, Depends(get_own_session)]
 
 
 @router.post("/sessions", status_code=201)
@@ -59,35 +60,13 @@ async def open_session(
 
 
 @router.get("/sessions/{session_id}")
-async def get_session(flow_id: FlowId, session: SessionDep) -> SessionState:
+async def get_session(session: SessionDep) -> SessionState:
     """A session's state, variables and transcript."""
-    return _shown(flow_id, session)
+    shown: SessionState = await session.shown()
+    return shown
 
 
 @router.delete("/sessions/{session_id}", status_code=204, response_class=Response)
 async def end_session(session: SessionDep) -> None:
     """Ends a session and cancels its turn."""
     await session.end()
-
-
-def _shown(flow_id: str, session: Session) -> SessionState:
-    state = session.state
-    return SessionState(
-        session_id=session.id,
-        flow_id=flow_id,
-        flow_version=session.plan.version,
-        node_id=state.node_id,
-        ended=state.ended,
-        variables=state.variables,
-        metadata=session.metadata,
-        transcript=[
-            TranscriptEntry(
-                role=entry.role,
-                text=entry.text,
-                turn_id=entry.turn_id,
-                interrupted=entry.interrupted,
-                heard=entry.heard,
-            )
-            for entry in state.history
-        ],
-    )

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from flow_backend.api.event_stream import EventStream
 from flow_backend.api.sessions import CallerDep, EngineDep, FlowId, Id, SessionDep, TurnId
 from flow_backend.engine.turn import Turn
+from flow_backend.replicas.remote import RemoteTurn
 from protocol.errors import FlowError
 from protocol.events import parse_event_id
 from protocol.turns import HeardReport, TurnRequest
@@ -35,7 +36,7 @@ async def stream(
 ) -> Response:
     """Runs a turn; an unknown session id makes a session."""
     session = await engine.session_or_new(flow_id, session_id, owner=caller.owner, sees=caller.sees)
-    turn = await session.start_turn(input, turn_id, speculative=speculative)
+    turn: Turn | RemoteTurn = await session.start_turn(input, turn_id, speculative=speculative)
     return _stream(request, turn)
 
 
@@ -58,7 +59,7 @@ async def resume(
     if after is None:
         after = _seq(last_event_id, turn_id) if last_event_id else 0
     turn = await session.turn(turn_id)
-    last = len(turn.stream.frames)
+    last = turn.last_seq
     if after > last and turn.stream.lost is None:
         raise FlowError(
             "request_invalid", f"Turn {turn_id!r} has {last} events so far.", path="after"
@@ -81,10 +82,10 @@ async def heard(session: SessionDep, turn_id: TurnId, body: HeardReport) -> None
 @router.delete(TURN, status_code=204, response_class=Response)
 async def drop_turn(session: SessionDep, turn_id: TurnId) -> None:
     """Discards a speculative turn, cancels a committed one; may be repeated."""
-    session.drop(await session.turn(turn_id))
+    await session.discard(await session.turn(turn_id))
 
 
-def _stream(request: Request, turn: Turn, after: int = 0) -> EventStream:
+def _stream(request: Request, turn: Turn | RemoteTurn, after: int = 0) -> EventStream:
     return EventStream(turn.stream, after=after, ping_s=request.app.state.settings.ping_s)
 
 

@@ -212,7 +212,7 @@ class _Run:
         if body.session_id is None:
             session, _ = await engine.open(settings.chat_flow, owner=caller.owner)
         else:
-            session = await engine.session_or_new(
+            session = await engine.session_here(
                 settings.chat_flow, body.session_id, owner=caller.owner, sees=caller.sees
             )
         if settings.chat_provider is not None:

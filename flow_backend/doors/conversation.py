@@ -122,6 +122,8 @@ async def _events(turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
                 position += 1
                 event: dict[str, Any] = json.loads(frame[frame.index(b"\ndata: ") + 7 :])
                 yield event
+            if stream.gone:
+                raise StreamError("stream_interrupted", "The answer was stopped.")
             if stream.closed and stream.published == len(stream.frames):
                 return
             waiter = stream.wait()

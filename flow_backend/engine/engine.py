@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,7 +31,11 @@ from flow_backend.store.flows import FlowStore
 from flow_backend.store.passages import PassageStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
-from protocol.errors import FlowError
+from protocol.errors import FlowError, ParleyError, StreamError
+
+if TYPE_CHECKING:
+    from flow_backend.replicas.remote import RemoteSession
+    from flow_backend.replicas.replicas import Replicas
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +102,19 @@ class Engine:
     Args:
         parts: What runs need.
         alone: No other process uses the database: what past ones left behind is taken up at once.
+        replicas: The other processes, which may have sessions of their own.
     """
 
-    def __init__(self, parts: EngineParts, *, alone: bool) -> None:
+    def __init__(
+        self, parts: EngineParts, *, alone: bool, replicas: Replicas | None = None
+    ) -> None:
         self._parts = parts
+        self._replicas = replicas
         self._alone = alone
         self._plans: dict[tuple[str, int], Plan] = {}
         self._sessions: dict[tuple[str, str], Session] = {}
-        self._loading: dict[tuple[str, str], asyncio.Lock] = {}
+        self._loading: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
+        """Sessions that are made, loaded or let go of, and how many wait for that."""
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Engine:
@@ -114,6 +123,9 @@ class Engine:
         await recover_lost_turns(self._parts.sessions, lost_before)
         await self._parts.outbox.recover(whatever_claimed=self._alone)
         self._sweeper = asyncio.create_task(self._sweep(), name="session sweeper")
+        if self._replicas is not None:
+            self._replicas.serve(self)
+            self._parts.writer.fence(self._lost)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -122,6 +134,9 @@ class Engine:
         with suppress(asyncio.CancelledError):
             await self._sweeper
         await asyncio.gather(*(session.aclose() for session in self._sessions.values()))
+        if self._replicas is not None:
+            await self._parts.writer.durable()
+            await self._replicas.release(self._sessions)
 
     async def open(
         self,
@@ -147,12 +162,16 @@ class Engine:
         greeting = render(data.greeting, session.state.variables) if data.greeting else None
         if greeting:
             session.greeted(greeting)
-        self._sessions[flow_id, session.id] = session
+        if self._replicas is not None:
+            await self._replicas.owner_of(flow_id, session.id)
+        self._keep(session)
         session.save()
         await self._parts.writer.durable()
         return session, greeting
 
-    async def session(self, flow_id: str, session_id: str, *, sees: str | None = None) -> Session:
+    async def session(
+        self, flow_id: str, session_id: str, *, sees: str | None = None
+    ) -> Session | RemoteSession:
         """A session that was opened before; with `sees`, by that API key.
 
         Raises:
@@ -165,7 +184,7 @@ class Engine:
 
     async def session_or_new(
         self, flow_id: str, session_id: str, *, owner: str = "", sees: str | None = None
-    ) -> Session:
+    ) -> Session | RemoteSession:
         """A session by its id, as `session` does; made for the API key `owner` if it is new.
 
         Raises:
@@ -173,6 +192,65 @@ class Engine:
         """
         await self._find(flow_id, session_id, make=True, owner=owner)
         return await self.session(flow_id, session_id, sees=sees)
+
+    async def session_here(
+        self, flow_id: str, session_id: str, *, owner: str = "", sees: str | None = None
+    ) -> Session:
+        """As `session_or_new`, but in this process: a replica that has it hands it over.
+
+        Raises:
+            FlowError: As `open` does.
+            StreamError: `backend_unavailable` if the other replica does not hand it over.
+        """
+        session = await self.session_or_new(flow_id, session_id, owner=owner, sees=sees)
+        if isinstance(session, Session):
+            return session
+        await session.call("release")
+        return await self.own_session(flow_id, session_id, make=True, owner=owner)
+
+    async def own_session(
+        self, flow_id: str, session_id: str, *, make: bool = False, owner: str = ""
+    ) -> Session:
+        """A session that this process has, or takes because nobody has it.
+
+        Raises:
+            FlowError: `session_not_found`; as `open` does.
+            StreamError: `backend_unavailable` if another replica has it.
+        """
+        session = await self._find(flow_id, session_id, make=make, owner=owner, here=True)
+        if session is None:
+            raise FlowError("session_not_found", f"Flow {flow_id!r} has no session {session_id!r}.")
+        assert isinstance(session, Session)
+        return session
+
+    async def hand_over(self, flow_id: str, session_id: str) -> None:
+        """Lets go of a session, for the replica that asks; its running turn goes on there."""
+        key = flow_id, session_id
+        async with self._loading_of(key):
+            session = self._sessions.pop(key, None)
+            if session is not None and self._replicas is not None:
+                await session.aclose()
+                await self._parts.writer.durable()
+                await self._replicas.release([key])
+
+    async def check_sessions(self) -> None:
+        """Gives up sessions that another replica has taken while this one counted as dead."""
+        assert self._replicas is not None
+        for (flow_id, session_id), session in list(self._sessions.items()):
+            if await self._replicas.owner_of(flow_id, session_id) != self._replicas.id:
+                self._lost(session.uid)
+
+    def _lost(self, uid: str) -> None:
+        """Another replica has the session: nothing is written, its readers go there."""
+        for key, session in list(self._sessions.items()):
+            if session.uid == uid:
+                log.warning("session %s went to another replica", session.id)
+                del self._sessions[key]
+                session.abandon()
+
+    def _keep(self, session: Session) -> None:
+        self._sessions[session.plan.flow.id, session.id] = session
+        self._parts.writer.hold(session.uid, session.generation)
 
     @property
     def session_count(self) -> int:
@@ -184,30 +262,71 @@ class Engine:
         """Sessions with a turn that runs, waits for its commit or is read."""
         return sum(session.busy for session in self._sessions.values())
 
+    @asynccontextmanager
+    async def _loading_of(self, key: tuple[str, str]) -> AsyncIterator[None]:
+        """One at a time makes, loads, or lets go of a session."""
+        lock, waiting = self._loading.get(key, (asyncio.Lock(), 0))
+        self._loading[key] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._loading.pop(key)
+            if waiting > 1:
+                self._loading[key] = lock, waiting - 1
+
     async def _find(
-        self, flow_id: str, session_id: str, *, make: bool = False, owner: str = ""
-    ) -> Session | None:
+        self,
+        flow_id: str,
+        session_id: str,
+        *,
+        make: bool = False,
+        owner: str = "",
+        here: bool = False,
+    ) -> Session | RemoteSession | None:
         key = flow_id, session_id
         session = self._sessions.get(key)
         if session is not None:
             return session
-        lock = self._loading.setdefault(key, asyncio.Lock())
-        async with lock:
-            session = self._sessions.get(key) or await self._load(flow_id, session_id)
-            if session is None and make:
-                session = self._new(await self._plan(flow_id), session_id, {}, {}, owner)
+        replicas = self._replicas
+        async with self._loading_of(key):
+            session = self._sessions.get(key)
             if session is not None:
-                self._sessions[key] = session
-        self._loading.pop(key, None)
+                return session
+            replica_id = ""
+            if replicas is not None:
+                replica_id = await replicas.owner_of(flow_id, session_id)
+            if replicas is None or replica_id == replicas.id:
+                return await self._take(key, make=make, owner=owner)
+        if here:
+            raise StreamError("backend_unavailable", "Another replica has the session. Try again.")
+        remote = replicas.remote(flow_id, session_id, replica_id)
+        return remote if await remote.find(make=make, owner=owner) else None
+
+    async def _take(self, key: tuple[str, str], *, make: bool, owner: str) -> Session | None:
+        """Loads or makes a session that is this process's to have."""
+        flow_id, session_id = key
+        if self._replicas is not None:
+            await self._replicas.recover(flow_id, session_id)
+        session = await self._load(flow_id, session_id)
+        if session is None and make:
+            session = self._new(await self._plan(flow_id), session_id, {}, {}, owner)
+        if session is not None:
+            self._keep(session)
+            await self._go_on(session)
+        elif self._replicas is not None:
+            await self._replicas.release([key])
         return session
 
     async def _load(self, flow_id: str, session_id: str) -> Session | None:
-        stored = await self._parts.sessions.session(flow_id, session_id)
+        stored = await self._parts.sessions.session(
+            flow_id, session_id, take=self._replicas is not None
+        )
         if stored is None:
             return None
         state = SessionState.from_dict(stored.state)
         state.ended = state.ended or stored.ended
-        session = Session(
+        return Session(
             stored.uid,
             session_id,
             await self._plan(flow_id, stored.flow_version),
@@ -215,14 +334,18 @@ class Engine:
             state=state,
             metadata=stored.metadata,
             owner=stored.owner,
+            generation=stored.generation,
             stored_turns=stored.turn_ids,
         )
-        if self._parts.keeper is not None and not state.ended:
-            for turn_id in (await self._parts.sessions.running_turns(stored.uid))[-1:]:
-                turn = await self._parts.sessions.turn(stored.uid, turn_id)
-                if turn is not None:
-                    session.go_on(turn)
-        return session
+
+    async def _go_on(self, session: Session) -> None:
+        """Goes on with the turn that the last process was stopped in."""
+        if self._parts.keeper is None or session.state.ended:
+            return
+        for turn_id in (await self._parts.sessions.running_turns(session.uid))[-1:]:
+            turn = await self._parts.sessions.turn(session.uid, turn_id)
+            if turn is not None:
+                session.go_on(turn)
 
     async def _plan(self, flow_id: str, version: int | None = None) -> Plan:
         if version is not None and (plan := self._plans.get((flow_id, version))):
@@ -270,13 +393,22 @@ class Engine:
         )
         return values
 
+    async def _let_go(self, key: tuple[str, str], session: Session) -> None:
+        async with self._loading_of(key):
+            await self._parts.writer.durable()
+            if not session.busy and self._sessions.get(key) is session:
+                del self._sessions[key]
+                self._parts.writer.let_go(session.uid)
+                if self._replicas is not None:
+                    await self._replicas.release([key])
+
     async def _sweep(self) -> None:
         """Ends idle sessions, forgets old ones, and takes up what dead processes left behind."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             try:
                 await self.sweep()
-            except (FlowError, OSError, SQLAlchemyError) as error:
+            except (ParleyError, OSError, SQLAlchemyError) as error:
                 log.warning("the sweep failed and is tried again: %s", type(error).__name__)
 
     async def sweep(self) -> None:
@@ -284,9 +416,7 @@ class Engine:
         now, limits, parts = time(), self._parts.limits, self._parts
         for key, session in list(self._sessions.items()):
             if not session.busy and now - session.last_used > limits.memory_idle_s:
-                await parts.writer.durable()
-                if not session.busy:
-                    del self._sessions[key]
+                await self._let_go(key, session)
         in_use = {
             session.uid
             for session in self._sessions.values()

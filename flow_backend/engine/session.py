@@ -15,12 +15,14 @@ from flow_backend.engine.history import due, summary_request
 from flow_backend.engine.plan import Plan
 from flow_backend.engine.replay import replay
 from flow_backend.engine.runner import Runner
+from flow_backend.engine.shown import show
 from flow_backend.engine.state import Entry, SessionState
 from flow_backend.engine.turn import Turn
 from flow_backend.store.sessions import StoredTurn
 from flow_backend.store.tables import sessions, turns
 from protocol.errors import FlowError, ParleyError, StreamError
 from protocol.events import Cancelled, Done, Error, Event
+from protocol.turns import SessionState as ShownState
 
 if TYPE_CHECKING:
     from flow_backend.engine.engine import EngineParts
@@ -51,6 +53,7 @@ class Session:
         state: SessionState,
         metadata: dict[str, Any],
         owner: str = "",
+        generation: int = 0,
         stored_turns: frozenset[str] = frozenset(),
     ) -> None:
         self.uid = uid
@@ -60,6 +63,8 @@ class Session:
         self.plan = plan
         self.metadata = metadata
         self.state = state
+        self.generation = generation
+        """Counts the replicas that have had it."""
         self.last_used = time()
         """Unix seconds."""
         self._parts = parts
@@ -102,6 +107,9 @@ class Session:
         turn = Turn(self.uid, self.id, turn_id, user_input, self.state, speculative=speculative)
         self._remember(turn)
         self._current = turn
+        keeper = self._parts.keeper
+        if keeper is not None and keeper.shared:
+            turn.stream.keeper = keeper
         if not speculative:
             self._settle_heard()
             self._begin_storing(turn)
@@ -186,6 +194,10 @@ class Session:
         """Discards a speculative turn; cancels a committed one that still runs."""
         self._leave(turn, "cancelled" if turn.committed else "discarded")
 
+    async def discard(self, turn: Turn) -> None:
+        """As `drop`."""
+        self.drop(turn)
+
     async def heard(self, turn: Turn, text: str, *, interrupted: bool) -> None:
         """Takes a report of what the user heard of a committed turn; the last report counts.
 
@@ -224,6 +236,19 @@ class Session:
         self.save()
         await self._parts.writer.durable()
 
+    async def shown(self) -> ShownState:
+        """The session as the API shows it."""
+        return show(self.id, self.plan, self.state, self.metadata)
+
+    def abandon(self) -> None:
+        """Stops whatever runs and writes nothing: another replica has the session."""
+        for turn in self._turns.values():
+            self._parts.writer.unfollow(turn)
+            turn.concluded = True
+            turn.stream.cut()
+        for task in self._tasks:
+            task.cancel()
+
     async def aclose(self) -> None:
         """Stops the running turn and waits until its task has let go of everything.
 
@@ -248,6 +273,7 @@ class Session:
         chunk = turn.unsaved_chunk()
         if chunk is not None:
             writer.put_chunk(chunk)
+        turn.stream.cut()
         if turn.task is not None:
             turn.task.cancel()
 
@@ -398,6 +424,7 @@ class Session:
             "metadata": json.dumps(self.metadata),
             "ended": self.state.ended,
             "last_used_at": self.last_used,
+            "generation": self.generation,
         }
 
     def _merge(self, turn: Turn) -> None:

@@ -19,6 +19,10 @@ from protocol.events import TERMINAL_TYPES, Error, Event
 class FrameKeeper(Protocol):
     """Keeps events where they outlive this process, before any reader has them."""
 
+    @property
+    def shared(self) -> bool:
+        """Other processes read them, those of speculative turns, too."""
+
     def begin(
         self, stream: TurnStream, session_row: dict[str, Any], turn_row: dict[str, Any]
     ) -> None:
@@ -46,6 +50,8 @@ class TurnStream:
         self.published = 0
         """How many frames readers may have."""
         self.keeper: FrameKeeper | None = None
+        self.gone = False
+        """The turn goes on in another process: readers are to ask for it there."""
         self.closed = False
         """A terminal event is in; nothing follows."""
         self.lost: Error | None = None
@@ -122,6 +128,11 @@ class TurnStream:
             if not waiter.done():
                 waiter.set_result(True)
         self._waiters.clear()
+
+    def cut(self) -> None:
+        """Sends readers away without an end."""
+        self.gone = True
+        self.publish(self.published)
 
     def _append(self, frame: bytes, *, closing: bool = False) -> None:
         if self.closed and not closing:

@@ -79,6 +79,11 @@ class Turn:
         self._saved = len(frames)
 
     @property
+    def last_seq(self) -> int:
+        """Number of the last event."""
+        return len(self.stream.frames)
+
+    @property
     def spoken(self) -> str:
         """The whole spoken text so far."""
         return "".join(self.pieces)

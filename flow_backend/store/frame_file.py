@@ -41,6 +41,8 @@ class FrameFile:
         OSError: If they cannot be opened.
     """
 
+    shared = False
+
     def __init__(self, path: Path) -> None:
         self._paths = [path.with_name(f"{path.name}-{number}") for number in (0, 1)]
         self._files = [

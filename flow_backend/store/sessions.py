@@ -26,6 +26,7 @@ class StoredSession:
     state: dict[str, Any]
     metadata: dict[str, Any]
     ended: bool
+    generation: int
     turn_ids: frozenset[str]
 
 
@@ -49,9 +50,21 @@ class SessionStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def session(self, flow_id: str, session_id: str) -> StoredSession | None:
-        """A session by the ids in its address."""
-        async with self._engine.connect() as connection:
+    async def session(
+        self, flow_id: str, session_id: str, *, take: bool = False
+    ) -> StoredSession | None:
+        """A session by the ids in its address.
+
+        With `take` its next generation begins: what the process that had it still writes is
+        refused.
+        """
+        async with self._engine.begin() as connection:
+            if take:
+                await connection.execute(
+                    update(sessions)
+                    .where(sessions.c.flow_id == flow_id, sessions.c.session_id == session_id)
+                    .values(generation=sessions.c.generation + 1)
+                )
             row = (
                 await connection.execute(
                     select(sessions).where(
@@ -73,6 +86,7 @@ class SessionStore:
                 state=json.loads(row.state),
                 metadata=json.loads(row.metadata),
                 ended=row.ended,
+                generation=row.generation,
                 turn_ids=frozenset(found.scalars()),
             )
 

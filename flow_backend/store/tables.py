@@ -52,6 +52,8 @@ sessions = Table(
     Column("metadata", Text, nullable=False),
     Column("ended", Boolean, nullable=False),
     Column("last_used_at", Double, nullable=False),
+    # Counts the replicas that have had it: writes of an earlier one are refused.
+    Column("generation", Integer, nullable=False, server_default="0"),
     UniqueConstraint("flow_id", "session_id", name="uq_sessions_flow_session"),
     Index("ix_sessions_ended_last_used", "ended", "last_used_at"),
 )

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Protocol
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flow_backend.store.database import upsert
 from flow_backend.store.tables import journal, outbox, sessions, turns
@@ -64,6 +64,9 @@ class Writer:
         self, engine: AsyncEngine, *, interval_s: float = 0.25, batches: Batches | None = None
     ) -> None:
         self._batches = batches
+        self._generations: dict[str, int] = {}
+        """Of the sessions that this process has, by uid."""
+        self._on_lost: Callable[[str], None] | None = None
         self._engine = engine
         self._interval_s = interval_s
         self._statements = {
@@ -90,6 +93,22 @@ class Writer:
         self._urgent.set()
         assert self._task is not None
         await self._task
+
+    def fence(self, on_lost: Callable[[str], None]) -> None:
+        """Refuses from now on what is of a session that another process has taken.
+
+        Args:
+            on_lost: Is told the session's uid.
+        """
+        self._on_lost = on_lost
+
+    def hold(self, uid: str, generation: int) -> None:
+        """This process has a session, in this generation."""
+        self._generations[uid] = generation
+
+    def let_go(self, uid: str) -> None:
+        """It has it no longer."""
+        self._generations.pop(uid, None)
 
     def put(self, table: Table, row: Row) -> None:
         """Hands in a row; a later one with the same key takes its place."""
@@ -203,8 +222,40 @@ class Writer:
         self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: Iterable[Row]
     ) -> None:
         async with self._engine.begin() as connection:
+            lost = await self._lost(connection, rows, chunks) if self._on_lost else set()
             for table, by_key in rows.items():
-                await connection.execute(self._statements[table], list(by_key.values()))
-            pieces = list(chunks)
+                mine = [row for row in by_key.values() if _uid(row) not in lost]
+                if mine:
+                    await connection.execute(self._statements[table], mine)
+            pieces = [chunk for chunk in chunks if _uid(chunk) not in lost]
             if pieces:
                 await connection.execute(insert(journal), pieces)
+        for uid in lost:
+            self.let_go(uid)
+            assert self._on_lost is not None
+            self._on_lost(uid)
+
+    async def _lost(
+        self,
+        connection: AsyncConnection,
+        rows: dict[Table, dict[tuple[Any, ...], Row]],
+        chunks: Iterable[Row],
+    ) -> set[str]:
+        """Sessions in a batch that another process has; the others stay locked until it is in."""
+        uids = {_uid(row) for by_key in rows.values() for row in by_key.values()}
+        uids.update(_uid(chunk) for chunk in chunks)
+        found = await connection.execute(
+            select(sessions.c.uid, sessions.c.generation)
+            .where(sessions.c.uid.in_(sorted(uids)))
+            .order_by(sessions.c.uid)
+            .with_for_update()
+        )
+        return {
+            uid for uid, generation in found if generation > self._generations.get(uid, generation)
+        }
+
+
+def _uid(row: Row) -> str:
+    """The session of a row of any table."""
+    uid: str = row["uid"] if "uid" in row else row["session_uid"]
+    return uid

@@ -64,9 +64,13 @@ class Process:
         await self.stop(signal.SIGKILL)
 
     async def stop(self, how: signal.Signals) -> None:
+        self.signal(how)
         assert self._process is not None
-        self._process.send_signal(how)
         await self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def add_booking_flow(self, url: str) -> None:
         data = {"method": "POST", "url": url, "response": {"number": "/number"}, "retries": 5}
@@ -98,12 +102,13 @@ class Process:
             return [json.loads(event.data) async for event in source.aiter_sse()]
 
     async def events(
-        self, turn_id: str, *, after: int | None = None
+        self, turn_id: str, *, after: int | None = None, session: str = "s"
     ) -> AsyncIterator[dict[str, Any]]:
         """A turn's events as they come: a new turn's, or those after one."""
-        url, params = "/api/flows/f/stream/s", {"input": "go", "turn_id": turn_id}
+        url, params = f"/api/flows/f/stream/{session}", {"input": "go", "turn_id": turn_id}
         if after is not None:
-            url, params = f"/api/flows/f/sessions/s/turns/{turn_id}/events", {"after": str(after)}
+            url = f"/api/flows/f/sessions/{session}/turns/{turn_id}/events"
+            params = {"after": str(after)}
         async with aconnect_sse(self.client, "GET", url, params=params) as source:
             async for event in source.aiter_sse():
                 yield json.loads(event.data)

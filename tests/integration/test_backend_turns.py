@@ -370,7 +370,8 @@ async def test_a_client_that_reads_slowly_holds_up_nobody() -> None:
         host, port = backend.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
         writer.write(
-            b"GET /api/flows/default/stream/slow?input=x&turn_id=t HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"GET /api/flows/default/stream/slow?input=x&turn_id=t HTTP/1.1\r\n"
+            b"Host: localhost\r\n\r\n"
         )
         for _ in range(20):
             assert await reader.read(1)

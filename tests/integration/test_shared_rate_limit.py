@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -17,25 +15,13 @@ from flow_backend.access.slots import Slots
 from protocol.errors import AccessError
 from tests.integration.backend_server import serve_backend
 from tests.integration.free_port import free_port
+from tests.integration.redis_server import redis_server
 
 
 @pytest.fixture
 async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    while b"Ready to accept connections" not in await process.stdout.readline():
-        pass
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    await process.wait()
+    async with redis_server(tmp_path) as url:
+        yield url
 
 
 async def statuses(redis_url: str) -> list[int]:
