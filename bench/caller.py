@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 from livekit import api, rtc
 
 MIC_RATE_HZ = 16_000
@@ -39,9 +40,10 @@ class Caller:
     """Joined to a room while `join` is open. The microphone is open all the time.
 
     Attributes:
-        heard: The agent's voice so far, silence included.
+        heard: The agent's voice so far, silence included; nobody else's.
         transcripts: Texts of finished transcript segments, as `(identity, text)`.
         waterfalls: The worker's accounts of the turns that are over.
+        agent_left: Set when the agent has gone, or the room.
     """
 
     def __init__(self, room: rtc.Room) -> None:
@@ -50,7 +52,7 @@ class Caller:
         self.transcripts: list[tuple[str, str]] = []
         self.waterfalls: list[dict[str, Any]] = []
         self.agent_left = asyncio.Event()
-        self._source = rtc.AudioSource(MIC_RATE_HZ, 1, queue_size_ms=1000)
+        self._publication: rtc.LocalTrackPublication | None = None
         self._speech: asyncio.Queue[tuple[Audio, asyncio.Future[float]]] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._hearing = asyncio.Event()
@@ -68,6 +70,8 @@ class Caller:
         agent_name: str = "",
         attributes: dict[str, str] | None = None,
         identity: str = "caller",
+        mic_rate_hz: int = MIC_RATE_HZ,
+        mic_channels: int = 1,
     ) -> AsyncIterator[Caller]:
         """Joins, with a token of its own making, and opens the microphone.
 
@@ -79,6 +83,8 @@ class Caller:
             agent_name: Asks for this agent by explicit dispatch; empty: whichever comes.
             attributes: Attributes of the participant.
             identity: Name of the participant in the room.
+            mic_rate_hz: Rate at which the microphone gives its samples.
+            mic_channels: 1, or 2 with the same sound on both.
         """
         token = (
             api.AccessToken(key, secret)
@@ -94,15 +100,12 @@ class Caller:
         caller = cls(rtc.Room())
         caller.room.on("track_subscribed", caller._on_track)
         caller.room.on("data_received", caller._on_data)
-        caller.room.on("participant_disconnected", lambda _: caller.agent_left.set())
+        caller.room.on("participant_disconnected", caller._on_left)
         caller.room.on("disconnected", lambda _: caller.agent_left.set())
         caller.room.register_text_stream_handler("lk.transcription", caller._on_text)
         await caller.room.connect(url, token.to_jwt())
         try:
-            track = rtc.LocalAudioTrack.create_audio_track("microphone", caller._source)
-            await caller.room.local_participant.publish_track(
-                track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-            )
+            await caller.open_microphone(mic_rate_hz, mic_channels)
             caller._own(caller._run_microphone())
             yield caller
         finally:
@@ -110,6 +113,17 @@ class Caller:
                 task.cancel()
             await asyncio.gather(*caller._tasks, return_exceptions=True)
             await caller.room.disconnect()
+
+    async def open_microphone(self, rate_hz: int = MIC_RATE_HZ, channels: int = 1) -> None:
+        """Publishes a microphone in the place of the one before; not while it is spoken."""
+        if self._publication is not None:
+            await self.room.local_participant.unpublish_track(self._publication.sid)
+        self._mic_rate_hz, self._mic_channels = rate_hz, channels
+        self._source = rtc.AudioSource(rate_hz, channels, queue_size_ms=1000)
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        self._publication = await self.room.local_participant.publish_track(
+            track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        )
 
     async def speak(self, speech: Audio) -> float:
         """Says a recording; gives the time at which its last sample left the microphone.
@@ -176,31 +190,37 @@ class Caller:
 
     async def _run_microphone(self) -> None:
         """Feeds the source in real time, so that its queue stays short."""
-        frame_samples = int(MIC_RATE_HZ * FRAME_S)
         rest = np.zeros(0, dtype=np.float32)
         spoken: asyncio.Future[float] | None = None
         next_s = time.perf_counter()
         while True:
             if spoken is None and not self._speech.empty():
-                rest, spoken = self._speech.get_nowait()
+                speech, spoken = self._speech.get_nowait()
+                rest = soxr.resample(speech, MIC_RATE_HZ, self._mic_rate_hz)
+            rate_hz, channels = self._mic_rate_hz, self._mic_channels
+            frame_samples = int(rate_hz * FRAME_S)
             frame = np.zeros(frame_samples, dtype=np.float32)
             piece, rest = rest[:frame_samples], rest[frame_samples:]
             frame[: len(piece)] = piece
-            data = (np.clip(frame, -1, 1) * 32767).astype(np.int16).tobytes()
+            data = (np.clip(frame, -1, 1) * 32767).astype(np.int16).repeat(channels).tobytes()
             queued_s = self._source.queued_duration
-            await self._source.capture_frame(rtc.AudioFrame(data, MIC_RATE_HZ, 1, frame_samples))
+            await self._source.capture_frame(rtc.AudioFrame(data, rate_hz, channels, frame_samples))
             if spoken is not None and not rest.size:
                 # What is waiting in the source's queue has not been said yet.
-                spoken.set_result(time.perf_counter() + queued_s + len(piece) / MIC_RATE_HZ)
+                spoken.set_result(time.perf_counter() + queued_s + len(piece) / rate_hz)
                 spoken = None
             next_s += FRAME_S
             await asyncio.sleep(max(0.0, next_s - time.perf_counter()))
 
     def _on_track(
-        self, track: rtc.Track, _: rtc.RemoteTrackPublication, __: rtc.RemoteParticipant
+        self, track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        if track.kind == rtc.TrackKind.KIND_AUDIO:
+        if track.kind == rtc.TrackKind.KIND_AUDIO and _is_agent(participant):
             self._own(self._hear(track))
+
+    def _on_left(self, participant: rtc.RemoteParticipant) -> None:
+        if _is_agent(participant):
+            self.agent_left.set()
 
     async def _hear(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(track, sample_rate=HEARD_RATE_HZ, num_channels=1, frame_size_ms=20)
@@ -228,3 +248,7 @@ class Caller:
                 self.transcripts.append((identity, text))
 
         self._own(read())
+
+
+def _is_agent(participant: rtc.RemoteParticipant) -> bool:
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
