@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from flow_backend.llm.scripted import Reply
+from protocol.voice import server_message
 from speech.audio import resample, to_int16
 from speech.chunk import SpeechChunk, WordTiming
 from tests.integration.backend_server import Backend, serve_backend
@@ -59,6 +60,7 @@ async def receive(socket: ClientConnection) -> dict[str, Any]:
     """The next JSON message; audio is skipped."""
     while isinstance(frame := await socket.recv(), bytes):
         pass
+    server_message.validate_json(frame)
     message: dict[str, Any] = json.loads(frame)
     return message
 

@@ -80,6 +80,7 @@ export interface NodeStartedEvent {
   session_id: string;
   node_id: string;
   node_type: string;
+  allow_interruptions: boolean;
 }
 /**
  * The engine left a node, along `edge_id` if it took one.

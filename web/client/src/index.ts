@@ -6,8 +6,8 @@ export { FlowClient, type FlowClientOptions, type SessionOpened } from "./flow.j
 export { readEvents, type ServerSentEvent } from "./sse.js";
 export {
   type Character,
-  type ServerMessage,
   VoiceSocket,
   type VoiceSocketHandlers,
   type VoiceSocketOptions,
 } from "./voice_socket.js";
+export type * from "./voice_messages.js";

@@ -1,6 +1,7 @@
 /** The `/ws` door: voice in the browser without LiveKit. */
 
 import { ParleyError } from "./errors.js";
+import type { AudioChunkMeta, ServerMessage } from "./voice_messages.js";
 
 export interface Character {
   id: string;
@@ -9,42 +10,6 @@ export interface Character {
   speed?: number;
   instructions: string;
 }
-
-/** Messages from the server, JSON; `audio_chunk_meta` is followed by one binary frame. */
-export type ServerMessage =
-  | { type: "text_stream_start"; data: { message_id: string; character_name: string } }
-  | { type: "text_chunk"; data: { text: string; message_id: string } }
-  | { type: "text_stream_stop"; data: { message_id: string } }
-  | {
-      type: "audio_stream_start";
-      data: { message_id: string; character_name: string; sample_rate: number };
-    }
-  | {
-      type: "audio_chunk_meta";
-      data: {
-        message_id: string;
-        character_id: string;
-        sentence_index: number;
-        chunk_index: number;
-      };
-    }
-  | { type: "audio_complete"; data: { session_id: string; message_id: string } }
-  | { type: "stt_update"; data: { text: string } }
-  | { type: "stt_finished"; data: { text: string } }
-  | { type: "interrupted"; data: { message_id: string; heard_text: string } }
-  | { type: "error"; data: { code: string; message: string } }
-  /** With `details`: a flow's session begins to answer. */
-  | { type: "session"; data: { flow_id: string; session_id: string } }
-  /** With `details`: where a turn's time went, in milliseconds from the end of the user's words. */
-  | {
-      type: "waterfall";
-      data: {
-        turn_id: string;
-        stages: { name: string; start_ms: number; end_ms: number }[];
-        total_ms: number;
-        interrupted: boolean;
-      };
-    };
 
 export interface VoiceSocketOptions {
   /** Origin of the backend; the page's own by default. */
@@ -61,7 +26,7 @@ export interface VoiceSocketHandlers {
   onOpen?: () => void;
   onMessage?: (message: ServerMessage) => void;
   /** PCM16 mono, little-endian, at the rate of the last `audio_stream_start`. */
-  onAudio?: (pcm: ArrayBuffer, meta: Extract<ServerMessage, { type: "audio_chunk_meta" }>["data"]) => void;
+  onAudio?: (pcm: ArrayBuffer, meta: AudioChunkMeta) => void;
   /** The connection is gone; `error` is set unless `close` was called. */
   onClose?: (error: ParleyError | undefined) => void;
 }
@@ -71,7 +36,7 @@ const FULL_BYTES = 256 * 1024;
 /** One connection. It does not reconnect: make a new one. */
 export class VoiceSocket {
   private readonly socket: WebSocket;
-  private meta: Extract<ServerMessage, { type: "audio_chunk_meta" }>["data"] | undefined;
+  private meta: AudioChunkMeta | undefined;
   private closing = false;
 
   constructor(
@@ -103,10 +68,8 @@ export class VoiceSocket {
       this.meta = undefined;
       return;
     }
-    const parsed = JSON.parse(data) as { type: string; data?: unknown } & Record<string, unknown>;
-    const { type, data: inner, ...flat } = parsed;
-    const message = { type, data: inner ?? flat } as ServerMessage;
-    if (message.type === "audio_chunk_meta") this.meta = message.data;
+    const message = JSON.parse(data) as ServerMessage;
+    if (message.type === "audio_chunk_meta") this.meta = message;
     this.handlers.onMessage?.(message);
   }
 
