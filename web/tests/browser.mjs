@@ -15,13 +15,20 @@ const FLAGS = [
 ];
 const SAMPLE_MS = 20;
 
-/** Runs in the page before its own code: keeps the level of all sound, and what the policy blocked. */
+/** Runs in the page before its own code: keeps the level of all sound, files made, and what the policy blocked. */
 function listen(sampleMs) {
   window.heard = [];
   window.violations = [];
   addEventListener("securitypolicyviolation", (event) =>
     window.violations.push(`${event.violatedDirective} ${event.blockedURI}`),
   );
+  window.files = new Map();
+  const makeUrl = URL.createObjectURL;
+  URL.createObjectURL = (file) => {
+    const url = makeUrl.call(URL, file);
+    window.files.set(url, file);
+    return url;
+  };
   const ears = [];
   const earOn = (source) => {
     const ear = source.context.createAnalyser();
@@ -53,7 +60,7 @@ function listen(sampleMs) {
   }, sampleMs);
 }
 
-export async function openPage(base, { wav, microphone = true, colorScheme = "light", width = 1280, height = 860, stored = {} } = {}) {
+export async function openPage(base, { wav, microphone = true, colorScheme = "light", width = 1280, height = 860, stored = {}, before, sampleMs = SAMPLE_MS } = {}) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -69,7 +76,8 @@ export async function openPage(base, { wav, microphone = true, colorScheme = "li
   page.on("console", (message) => {
     if (/Content Security Policy/.test(message.text())) errors.push(message.text());
   });
-  await page.addInitScript(listen, SAMPLE_MS);
+  await page.addInitScript(listen, sampleMs);
+  if (before) await page.addInitScript(...before);
   await page.goto(base);
   await page.evaluate((values) => {
     for (const [key, value] of Object.entries(values)) localStorage.setItem(`parley.${key}`, value);
