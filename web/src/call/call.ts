@@ -93,6 +93,7 @@ export abstract class Call {
   /** Both sides' sound as it is now, for a recording; nothing where there is none yet. */
   abstract streams(): { user?: MediaStream; agent?: MediaStream };
   abstract setVolume(volume: number): void;
+  /** From now on, or from the start if that is still to come; empty: the system's choice. */
   abstract setMicrophone(deviceId: string): Promise<void>;
   abstract setSpeaker(deviceId: string): Promise<void>;
   readonly subscribe = (listener: () => void): (() => void) => {

@@ -22,6 +22,12 @@ const TRANSCRIPTION_TOPIC = "lk.transcription";
 const CHAT_TOPIC = "lk.chat";
 const AGENT_STATE = "lk.agent.state";
 const AGENT_WAIT_MS = 15_000;
+/** The other side ended the call. */
+const HUNG_UP = new Set([
+  DisconnectReason.ROOM_DELETED,
+  DisconnectReason.ROOM_CLOSED,
+  DisconnectReason.PARTICIPANT_REMOVED,
+]);
 
 export class LiveKitCall extends Call {
   override readonly kind = "livekit";
@@ -167,11 +173,11 @@ export class LiveKitCall extends Call {
   }
 
   override async setMicrophone(deviceId: string): Promise<void> {
-    await this.room.switchActiveDevice("audioinput", deviceId);
+    await this.room.switchActiveDevice("audioinput", deviceId || "default", false);
   }
 
   override async setSpeaker(deviceId: string): Promise<void> {
-    await this.room.switchActiveDevice("audiooutput", deviceId);
+    await this.room.switchActiveDevice("audiooutput", deviceId || "default").catch(() => undefined);
   }
 
   private agent(): RemoteParticipant | undefined {
@@ -277,7 +283,7 @@ export class LiveKitCall extends Call {
     clearTimeout(this.agentTimer);
     this.cleanUp();
     if (this.ending || this.joining || reason === DisconnectReason.CLIENT_INITIATED) return;
-    if (reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.ROOM_CLOSED) {
+    if (reason !== undefined && HUNG_UP.has(reason)) {
       this.update({ state: "ended" });
     } else if (reason === DisconnectReason.DUPLICATE_IDENTITY) {
       this.fail({ code: "second_tab" });

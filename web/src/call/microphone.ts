@@ -6,6 +6,8 @@ export class Microphone {
   private stream: MediaStream | undefined;
   private source: MediaStreamAudioSourceNode | undefined;
   private node: AudioWorkletNode | undefined;
+  /** Device to open; empty: the system's choice. */
+  deviceId = "";
 
   constructor(
     private readonly context: AudioContext,
@@ -15,10 +17,11 @@ export class Microphone {
   ) {}
 
   /** @throws DOMException as `getUserMedia` does. */
-  async open(deviceId?: string): Promise<void> {
+  async open(): Promise<void> {
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: {
-        ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
+        // A device that is gone is no reason for silence: another one serves.
+        ...(this.deviceId ? { deviceId: { ideal: this.deviceId } } : {}),
         channelCount: 1,
         echoCancellation: true,
         noiseSuppression: true,

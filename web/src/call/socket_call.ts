@@ -128,11 +128,11 @@ export class SocketCall extends Call {
     const delay = RECONNECT_DELAYS_MS[Math.min(this.failures, RECONNECT_DELAYS_MS.length - 1)];
     this.failures += 1;
     const full = error.code === "closed_1013";
+    const { problem } = this.getSnapshot();
     this.update({
       state: "reconnecting",
-      ...(this.failures > 1 && {
-        problem: full ? { code: "room_full" as const } : { code: "server_down" as const },
-      }),
+      ...(full && { problem: { code: "room_full" as const } }),
+      ...(this.failures > 1 && problem?.code !== "room_full" && { problem: { code: "server_down" as const } }),
     });
     if (error.code === "network") void this.askWhy();
     this.timer = setTimeout(() => this.connect(), delay);
@@ -144,36 +144,40 @@ export class SocketCall extends Call {
       () => undefined,
       (error: ParleyError) => error,
     );
-    if (this.ended || this.socket?.open || (refusal?.status !== 401 && refusal?.status !== 403)) return;
-    this.fail({ code: "token_rejected", detail: refusal.message });
-    void this.release();
+    if (!refusal || this.ended || this.socket?.open) return;
+    if (refusal.code === "overloaded" || refusal.code === "rate_limited") {
+      this.update({ problem: { code: "room_full" } });
+    } else if (refusal.status === 401 || refusal.status === 403) {
+      this.fail({ code: "token_rejected", detail: refusal.message });
+      void this.release();
+    }
   }
 
   private receive(message: ServerMessage): void {
     switch (message.type) {
       case "stt_update":
-        this.line(`heard-${this.hypothesis}`, "user", { text: message.data.text });
+        this.line(`heard-${this.hypothesis}`, "user", { text: message.text });
         break;
       case "stt_finished":
-        this.line(`heard-${this.hypothesis}`, "user", { text: message.data.text, open: false });
+        this.line(`heard-${this.hypothesis}`, "user", { text: message.text, open: false });
         this.hypothesis += 1;
-        if (message.data.text) this.update({ state: "thinking" });
+        if (message.text) this.update({ state: "thinking" });
         break;
       case "text_stream_start":
-        this.line(message.data.message_id, "agent", { name: message.data.character_name });
+        this.line(message.message_id, "agent", { name: message.character_name });
         break;
       case "text_chunk": {
-        const line = this.getSnapshot().lines.find(({ id }) => id === message.data.message_id);
+        const line = this.getSnapshot().lines.find(({ id }) => id === message.message_id);
         if (line?.interrupted) break;
-        this.line(message.data.message_id, "agent", { text: (line?.text ?? "") + message.data.text });
+        this.line(message.message_id, "agent", { text: (line?.text ?? "") + message.text });
         break;
       }
       case "text_stream_stop":
-        this.line(message.data.message_id, "agent", { open: false });
+        this.line(message.message_id, "agent", { open: false });
         break;
       case "audio_stream_start":
-        this.voicing = message.data.message_id;
-        this.sampleRate = message.data.sample_rate;
+        this.voicing = message.message_id;
+        this.sampleRate = message.sample_rate;
         this.line(this.voicing, "agent", { soundsAtMs: performance.now() });
         break;
       case "audio_complete":
@@ -183,31 +187,31 @@ export class SocketCall extends Call {
       case "interrupted":
         this.player.stop();
         this.voicing = undefined;
-        this.line(message.data.message_id, "agent", {
-          text: message.data.heard_text,
+        this.line(message.message_id, "agent", {
+          text: message.heard_text,
           interrupted: true,
           open: false,
         });
-        this.log("interrupted", message.data.message_id);
+        this.log("interrupted", message.message_id);
         this.update({ state: "listening" });
         break;
       case "session":
-        this.update({ session: { flowId: message.data.flow_id, sessionId: message.data.session_id } });
+        this.update({ session: { flowId: message.flow_id, sessionId: message.session_id } });
         break;
       case "waterfall": {
-        const waterfall = waterfallFrom(message.data);
+        const waterfall = waterfallFrom(message);
         if (!waterfall) break;
         this.waterfall(waterfall);
         this.log("turn", `${Math.round(waterfall.totalMs)} ms`);
         break;
       }
       case "error":
-        if (message.data.code === "session_ended") {
+        if (message.code === "session_ended") {
           void this.end();
           break;
         }
-        this.log("error", `${message.data.code}: ${message.data.message}`);
-        this.update({ problem: { code: "failed", detail: message.data.message }, state: "listening" });
+        this.log("error", `${message.code}: ${message.message}`);
+        this.update({ problem: { code: "failed", detail: message.message }, state: "listening" });
         break;
       case "audio_chunk_meta":
         break;
@@ -274,8 +278,10 @@ export class SocketCall extends Call {
   }
 
   override async setMicrophone(deviceId: string): Promise<void> {
+    this.microphone.deviceId = deviceId;
+    if (!this.microphone.opened) return;
     try {
-      await this.microphone.open(deviceId);
+      await this.microphone.open();
     } catch (error) {
       this.update({ problem: microphoneProblem(error) });
     }
@@ -283,7 +289,8 @@ export class SocketCall extends Call {
 
   override async setSpeaker(deviceId: string): Promise<void> {
     const context = this.context as AudioContext & { setSinkId?: (id: string) => Promise<void> };
-    await context.setSinkId?.(deviceId);
+    // A speaker that is gone: the one before goes on.
+    await context.setSinkId?.(deviceId).catch(() => undefined);
   }
 
   /** Levels of the agent's voice, 0 to 1, from low to high, for drawing. */

@@ -13,7 +13,7 @@ export const de: Texts = {
   theme_light: "Hell",
   theme_dark: "Dunkel",
   talk_heading: "Sprich mit deinem Agenten",
-  talk_lead: "Er läuft auf deinem eigenen Rechner und beginnt zu antworten, während du endest.",
+  talk_lead: "Er läuft auf deinem eigenen Rechner und beginnt zu antworten, noch während du ausredest.",
   start: "Gespräch beginnen",
   end: "Beenden",
   again: "Neues Gespräch",
@@ -26,6 +26,7 @@ export const de: Texts = {
   microphone: "Mikrofon",
   speaker: "Lautsprecher",
   volume: "Lautstärke",
+  device_absent: "Das zuletzt gewählte",
   default_device: "Standard des Systems",
   way: "Verbindung",
   way_auto: "Automatisch",
@@ -46,7 +47,7 @@ export const de: Texts = {
   state_reconnecting: "Verbindung verloren. Verbindet neu …",
   state_ended: "Das Gespräch ist beendet",
   problem_microphone_denied:
-    "Der Browser darf das Mikrofon nicht benutzen. Erlaube es in der Adresszeile und drücke „Mikrofon an“. Schreiben geht inzwischen.",
+    "Der Browser darf das Mikrofon nicht benutzen. Erlaube es in der Adresszeile und drücke „Mikrofon an“. Bis dahin kannst du schreiben.",
   problem_microphone_missing:
     "Kein Mikrofon gefunden. Schließe eines an und drücke „Mikrofon an“, oder schreibe.",
   problem_microphone_busy:
@@ -54,7 +55,7 @@ export const de: Texts = {
   problem_server_down: "Der Server antwortet nicht. Läuft `make run` noch?",
   problem_room_full: "Gerade sind alle Plätze belegt. Versuche es gleich noch einmal.",
   problem_token_rejected:
-    "Der Server hat die Verbindung abgelehnt. Lade die Seite neu, um eine neue Karte zu bekommen.",
+    "Der Server hat die Verbindung abgelehnt. Lade die Seite neu, um eine neue Zugangskarte zu bekommen.",
   problem_agent_missing:
     "Kein Agent ist in den Raum gekommen. Sieh auf der Statusseite nach: läuft der Worker?",
   problem_may_not_speak:
@@ -66,7 +67,7 @@ export const de: Texts = {
   see: "Hinter den Kulissen",
   see_waterfall: "Wortwechsel",
   see_waterfall_empty: "Hier zeigt jeder Wortwechsel, wo seine Zeit geblieben ist.",
-  see_latency: "Ende deiner Worte bis zum ersten Ton",
+  see_latency: "Vom Ende deiner Worte bis zum ersten Ton",
   see_p50: "Median",
   see_p95: "95. Perzentil",
   see_turns: "Wortwechsel",
@@ -146,9 +147,9 @@ export const de: Texts = {
   test_restart: "Von vorn",
   test_needs_save: "Die Probe läuft mit der zuletzt veröffentlichten Version.",
   conflict:
-    "Jemand anderes hat diesen Ablauf inzwischen gespeichert. Deine Änderungen bleiben hier: speichere sie über die anderen, oder lade die anderen.",
-  conflict_mine: "Meine darüber speichern",
-  conflict_theirs: "Andere laden",
+    "Jemand anderes hat diesen Ablauf inzwischen gespeichert. Deine Änderungen sind nicht verloren: Speichere deine Fassung oder lade die andere.",
+  conflict_mine: "Meine Fassung speichern",
+  conflict_theirs: "Andere Fassung laden",
   offline: "Der Server antwortet nicht. Deine Änderungen bleiben in diesem Browser.",
   restored: "Nicht gespeicherte Änderungen von früher wurden wiederhergestellt.",
   node_id: "Kennung",

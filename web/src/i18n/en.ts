@@ -24,6 +24,7 @@ export const en = {
   microphone: "Microphone",
   speaker: "Speaker",
   volume: "Volume",
+  device_absent: "The one chosen before",
   default_device: "System default",
   way: "Connection",
   way_auto: "Automatic",

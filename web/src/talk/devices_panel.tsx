@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "react";
 import type { FlowRow } from "../api";
-import type { Call } from "../call/call";
+import type { AgentState, Call } from "../call/call";
 import type { SocketCall } from "../call/socket_call";
 import { useTexts } from "../i18n";
 import { remember, remembered } from "../memory";
@@ -14,6 +14,9 @@ export interface CallSettings {
   /** A flow's id; empty for the server's own choice, `CHARACTERS` for those of the form. */
   flow: string;
   volume: number;
+  /** Ids of devices; empty for the system's own choice. */
+  microphone: string;
+  speaker: string;
 }
 
 /** In place of a flow's id: no flow can be called so. */
@@ -27,11 +30,15 @@ export function rememberedSettings(): CallSettings {
     way: WAYS.find((way) => way === remembered("way")) ?? "auto",
     flow: remembered("flow") ?? "",
     volume: volume >= 0 && volume <= 1 ? volume : 1,
+    microphone: remembered("microphone") ?? "",
+    speaker: remembered("speaker") ?? "",
   };
 }
 
-function useDevices(): MediaDeviceInfo[] {
+/** Devices have names only once the microphone was allowed, as it is in a call. */
+function useDevices(state: AgentState): MediaDeviceInfo[] {
   const [devices, setDevices] = useState<MediaDeviceInfo[]>([]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the state says when to read again
   useEffect(() => {
     const media = navigator.mediaDevices as MediaDevices | undefined;
     if (!media) return undefined;
@@ -43,26 +50,29 @@ function useDevices(): MediaDeviceInfo[] {
     read();
     media.addEventListener("devicechange", read);
     return () => media.removeEventListener("devicechange", read);
-  }, []);
+  }, [state]);
   return devices;
 }
 
 interface Props {
   call: Call | undefined;
+  state: AgentState;
   settings: CallSettings;
   flows: readonly FlowRow[];
   onChange(settings: CallSettings): void;
 }
 
-export function DevicesPanel({ call, settings, flows, onChange }: Props) {
+export function DevicesPanel({ call, state, settings, flows, onChange }: Props) {
   const { t } = useTexts();
-  const devices = useDevices();
+  const devices = useDevices(state);
   const [characters, setCharacters] = useState(rememberedCharacters);
   const change = (part: Partial<CallSettings>) => {
     const next = { ...settings, ...part };
     remember("way", next.way);
     remember("flow", next.flow);
     remember("volume", String(next.volume));
+    remember("microphone", next.microphone);
+    remember("speaker", next.speaker);
     onChange(next);
   };
   const options = (kind: MediaDeviceKind) =>
@@ -73,22 +83,39 @@ export function DevicesPanel({ call, settings, flows, onChange }: Props) {
           {device.label || device.deviceId.slice(0, 8)}
         </option>
       ));
+  /** One that was chosen before and is not there now. */
+  const absent = (id: string) =>
+    id && !devices.some(({ deviceId }) => deviceId === id) && <option value={id}>{t("device_absent")}</option>;
   return (
     <details className="devices">
       <summary>{t("settings")}</summary>
       <div className="fields">
         <label>
           {t("microphone")}
-          <select onChange={(event) => void call?.setMicrophone(event.target.value)}>
-            <option value="default">{t("default_device")}</option>
+          <select
+            value={settings.microphone}
+            onChange={({ target }) => {
+              void call?.setMicrophone(target.value);
+              change({ microphone: target.value });
+            }}
+          >
+            <option value="">{t("default_device")}</option>
             {options("audioinput")}
+            {absent(settings.microphone)}
           </select>
         </label>
         <label>
           {t("speaker")}
-          <select onChange={(event) => void call?.setSpeaker(event.target.value)}>
+          <select
+            value={settings.speaker}
+            onChange={({ target }) => {
+              void call?.setSpeaker(target.value);
+              change({ speaker: target.value });
+            }}
+          >
             <option value="">{t("default_device")}</option>
             {options("audiooutput")}
+            {absent(settings.speaker)}
           </select>
         </label>
         <label>

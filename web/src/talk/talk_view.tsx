@@ -59,6 +59,8 @@ export function TalkView() {
     try {
       const next = await newCall(settings);
       next.setVolume(settings.volume);
+      if (settings.speaker) await next.setSpeaker(settings.speaker);
+      if (settings.microphone) await next.setMicrophone(settings.microphone);
       setCall(next);
       leave.current?.();
       leave.current = announceCall(() => void next.takenOver());
@@ -96,7 +98,7 @@ export function TalkView() {
           onStart={() => void start()}
           onEnd={() => void call?.end()}
         />
-        <DevicesPanel call={call} settings={settings} flows={flows} onChange={setSettings} />
+        <DevicesPanel call={call} state={state} settings={settings} flows={flows} onChange={setSettings} />
       </section>
       <Transcript lines={snapshot.lines} />
       <SeePanel call={call} snapshot={snapshot} />
