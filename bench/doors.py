@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import connect
 
+from flow_backend.doors.speaking import sentence_buffer
 from speech.engines import LocalEngines
-from speech.sentences import SentenceStreamBuffer
 from speech.settings import SpeechSettings
 from speech.tts import TTSProvider, create
 
@@ -36,6 +36,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 BASELINE = "engine alone"
 MESSAGE = "Tell me about the tides."
+BETWEEN_ANSWERS_S = 10.0
+"""Pause on held connections, so that the agent may speak to the end."""
+SETTLING_ANSWERS = 2
+"""First answers of all connections at once, in which the process's heap finds its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,12 @@ class Memory:
     """What connections cost the backend."""
 
     connections: int
+    answers: int
+    """On each of them."""
     mb_each: float
+    """At the most."""
     growth_mb: float
-    """From the first answer on every connection to the last."""
+    """Of the whole process, from the third answer on every connection to the last."""
 
 
 @contextmanager
@@ -103,7 +110,7 @@ class Bench:
         """A flow's stream, the sentence buffer and Piper."""
         begun = time.perf_counter()
         text_ms = audio_ms = 0.0
-        buffer = SentenceStreamBuffer()
+        buffer = sentence_buffer()
         path = f"/api/flows/default/stream/{uuid4().hex}"
         async with aclosing(self._events("GET", path, params={"input": MESSAGE})) as events:
             async for event in events:
@@ -237,8 +244,10 @@ async def times(url: str, rounds: int) -> dict[str, First]:
     }
 
 
-async def memory(url: str, process: psutil.Process, connections: int, answers: int) -> Memory:
-    """Holds connections that have all been answered, with speech from the cache."""
+async def memory(
+    url: str, process: psutil.Process, connections: int, answers: int, minutes: float
+) -> Memory:
+    """Holds connections that are all answered again and again, with speech from the cache."""
 
     async def answered(socket: Any) -> None:
         await socket.send(json.dumps({"type": "user_message", "data": {"text": MESSAGE}}))
@@ -253,16 +262,21 @@ async def memory(url: str, process: psutil.Process, connections: int, answers: i
         await answered(socket)
     before_bytes = process.memory_info().rss
     sockets = [await connect(socket_url(url), proxy=None) for _ in range(connections)]
-    after_bytes = []
-    for _ in range(answers):
+    after_bytes: list[int] = []
+    begun = time.perf_counter()
+    while len(after_bytes) < answers or time.perf_counter() - begun < minutes * 60:
+        if after_bytes and minutes:
+            await asyncio.sleep(BETWEEN_ANSWERS_S)
         await asyncio.gather(*(answered(socket) for socket in sockets))
         after_bytes.append(process.memory_info().rss)
     for socket in sockets:
         await socket.close()
+    settled = after_bytes[min(SETTLING_ANSWERS, len(after_bytes) - 1)]
     return Memory(
         connections,
-        (after_bytes[-1] - before_bytes) / connections / 1e6,
-        (after_bytes[-1] - after_bytes[0]) / 1e6,
+        len(after_bytes),
+        (max(after_bytes) - before_bytes) / connections / 1e6,
+        (after_bytes[-1] - settled) / 1e6,
     )
 
 
@@ -270,14 +284,17 @@ async def memory(url: str, process: psutil.Process, connections: int, answers: i
 def doors(
     rounds: Annotated[int, typer.Option(min=1, help="Answers of each door.")] = 5,
     connections: Annotated[int, typer.Option(min=1, help="Connections held at `/ws`.")] = 50,
-    answers: Annotated[int, typer.Option(min=1, help="Answers on each of them.")] = 3,
+    answers: Annotated[int, typer.Option(min=1, help="Answers on each of them, at least.")] = 3,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Go on answering on them for so long, every ten seconds.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time each door beside the engine alone, and weigh connections of `/ws`."""
     with serving(cache_mb=0) as (url, _):
         firsts = asyncio.run(times(url, rounds))
     with serving(cache_mb=64) as (url, process):
-        held = asyncio.run(memory(url, process, connections, answers))
+        held = asyncio.run(memory(url, process, connections, answers, minutes))
     if as_json:
         rows = {name.strip(): asdict(first) for name, first in firsts.items()}
         sys.stdout.write(json.dumps({"doors": rows, "memory": asdict(held)}, indent=1) + "\n")
@@ -290,8 +307,9 @@ def doors(
         table.add_row(name, f"{first.text_ms:.1f}", audio, ratio)
     Console().print(table)
     Console().print(
-        f"/ws: {held.connections} connections, {held.mb_each:.2f} MB each, "
-        f"{held.growth_mb:+.1f} MB in all from the first to the last answer"
+        f"/ws: {held.connections} connections, {held.answers} answers on each, "
+        f"{held.mb_each:.2f} MB each at the most, {held.growth_mb:+.1f} MB in all from the third "
+        "answer to the last"
     )
 
 
