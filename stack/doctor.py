@@ -21,6 +21,7 @@ from protocol.errors import ParleyError
 from protocol.settings import load_settings
 from stack import livekit_keys, livekit_server, llm_server, ports
 from stack.llm_choice import choose_llm
+from stack.models import suggestion
 from stack.parts import backend_url, livekit_url, make_plan
 from stack.readiness import get_status
 from stack.settings import StackSettings
@@ -211,10 +212,14 @@ async def _ears() -> Finding:
 
 async def _model() -> Finding:
     choice = await choose_llm()
-    if choice.embedded:
-        llm_server.llama_cpp()
-        llm_server.model_file(load_settings(StackSettings))
-    return Finding("model", State.OK, choice.reason, choice.advice)
+    if not choice.embedded:
+        return Finding("model", State.OK, choice.reason, choice.advice)
+    llm_server.llama_cpp()
+    settings = load_settings(StackSettings)
+    detail = f"{choice.reason} ({llm_server.model_file(settings).stem})"
+    if settings.llm_model_path is not None:
+        return Finding("model", State.OK, detail)
+    return Finding("model", State.OK, detail, suggestion() or choice.advice)
 
 
 async def _keys(settings: StackSettings) -> Finding:

@@ -76,6 +76,21 @@ MODELS = (
 )
 """The smallest first. Any other is `OWNER/REPOSITORY/FILE.gguf`."""
 
+def suggestion(folder: Path | None = None) -> str:
+    """What to do for the best model that this machine can carry; empty where none fits."""
+    fitting = [model for model in MODELS if model.fits()]
+    if not fitting:
+        return ""
+    best = max(fitting, key=lambda model: model.size_mb)
+    path = (folder or models_dir()) / best.file
+    if path.is_file():
+        return f"{best.name} is here and fits this machine: set LLM_MODEL_PATH={path}."
+    return (
+        f"{best.name} ({best.size_mb} MB) fits this machine and speaks better: "
+        f"parley models download {best.name}."
+    )
+
+
 _Folder = Annotated[Path | None, typer.Option(help="Where models are kept on this machine.")]
 
 

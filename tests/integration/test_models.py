@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from protocol.errors import ConfigError, ProviderError
-from stack.models import app, fetch, located
+from stack import models
+from stack.models import MODELS, app, fetch, located, suggestion
 
 CONTENT = b"GGUF" + b"weights" * 20_000
 PATH = "/someone/some-model/resolve/main/some.gguf"
@@ -84,3 +85,19 @@ def test_what_cannot_be_had_is_said(hub: str, tmp_path: Path) -> None:
 def test_the_list_says_what_fits() -> None:
     result = CliRunner().invoke(app, ["list", "--json"])
     assert {"name", "size_mb", "fits", "installed"} <= set(json.loads(result.output)[0])
+
+
+def test_the_best_that_fits_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Memory:
+        available = 10**12
+
+    monkeypatch.setattr(models.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(models.psutil, "cpu_count", lambda: 64)
+    best = max(MODELS, key=lambda model: model.size_mb)
+    assert f"parley models download {best.name}" in suggestion(tmp_path)
+    (tmp_path / best.file).touch()
+    assert f"LLM_MODEL_PATH={tmp_path / best.file}" in suggestion(tmp_path)
+    monkeypatch.setattr(models.psutil, "cpu_count", lambda: 2)
+    assert f"parley models download {MODELS[0].name}" in suggestion(tmp_path)
+    Memory.available = 10**8
+    assert suggestion(tmp_path) == ""
