@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import signal
 
@@ -27,8 +26,10 @@ IDLE_THREADS = 2
 
 def new_server(settings: WorkerSettings, make_session: SessionFactory) -> AgentServer:
     """The worker, ready to run. To be called on the main thread."""
-    if settings.brain == "openai":
-        importlib.import_module("agent_worker.direct")
+    if settings.brain != "flow":
+        from agent_worker import direct
+
+        direct.prepare(settings)
     server = AgentServer(
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,

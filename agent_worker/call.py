@@ -97,7 +97,7 @@ class Call:
             self._ctx.shutdown("nobody came")
             return
         self._ctx.add_shutdown_callback(self.aclose)
-        if self._settings.brain == "openai":
+        if self._settings.brain != "flow":
             await self._start_direct(participant)
         else:
             await self._start_flow(participant)
@@ -155,7 +155,9 @@ class Call:
 
         settings = self._settings
         agent = Agent(instructions=settings.agent_instructions)
-        await self._start_session(direct_model(settings), agent, participant)
+        model = direct_model(settings)
+        self._ctx.add_shutdown_callback(model.aclose)
+        await self._start_session(model, agent, participant)
         self._say(settings.agent_greeting, add_to_chat_ctx=True)
 
     async def _start_session(
@@ -325,7 +327,7 @@ class Call:
         code = str(body.get("code", "")) if isinstance(body, dict) else ""
         logger.warning("An answer failed: %s", code or type(error).__name__)
         counts.failed(code or "unknown")
-        if self._settings.brain == "openai":
+        if self._settings.brain != "flow":
             self._apologise(self._settings.phrase_unreachable)
         elif code == "session_ended":
             self._end_call()

@@ -6,25 +6,21 @@ of our own engines, one of our providers, or any LiveKit plugin (`livekit.plugin
 
 from __future__ import annotations
 
-import importlib
-import re
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from livekit.agents import stt as lk_stt
 from livekit.agents import tts as lk_tts
 from livekit.agents import vad as lk_vad
 
+from agent_worker.livekit_plugins import names, plugin, set_up
 from agent_worker.settings import WorkerSettings
 from plugins import moonshine_stt, piper_tts, provider_speech
-from protocol.errors import ConfigError
 from speech import stt as transcribers
 from speech import tts as voices
 from speech.engines import LocalEngines
 from speech.moonshine import MoonshineEngine
 from speech.piper import PiperEngine
-
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 class Providers:
@@ -51,8 +47,8 @@ class Providers:
         self._voices: dict[str, voices.TTSProvider] = {}
         self._transcribers: dict[str, transcribers.STTProvider] = {}
         self._modules: dict[str, ModuleType] = {}
-        self.speaking = _names(settings.tts, "TTS")
-        self.hearing = _names(settings.stt, "STT")
+        self.speaking = names(settings.tts, "TTS")
+        self.hearing = names(settings.stt, "STT")
         engines = LocalEngines(piper, moonshine, piper.lexicon)
         for name, _ in self.speaking:
             if name == "piper":
@@ -60,14 +56,14 @@ class Providers:
             if name in voices.CATALOGUE:
                 self._voices[name] = voices.create(name, settings, engines)
             else:
-                self._modules[name] = _plugin(name, "TTS")
+                self._modules[name] = plugin(name, "TTS", "TTS", voices.CATALOGUE)
         for name, _ in self.hearing:
             if name == "moonshine":
                 continue
             if name in transcribers.CATALOGUE:
                 self._transcribers[name] = transcribers.create(name, settings, engines)
             else:
-                self._modules[name] = _plugin(name, "STT")
+                self._modules[name] = plugin(name, "STT", "STT", transcribers.CATALOGUE)
 
     def tts(self) -> lk_tts.TTS[Any]:
         """Speaks for one call."""
@@ -96,57 +92,13 @@ class Providers:
             )
         if name in self._voices:
             return provider_speech.TTS(self._voices[name], voice=model)
-        made: lk_tts.TTS[Any] = _made(self._modules[name].TTS, name, model)
-        return made if made.capabilities.streaming else lk_tts.StreamAdapter(tts=made)
+        found: lk_tts.TTS[Any] = set_up(self._modules[name].TTS, name, model)
+        return found if found.capabilities.streaming else lk_tts.StreamAdapter(tts=found)
 
     def _one_stt(self, name: str, model: str | None) -> lk_stt.STT[Any]:
         if name == "moonshine":
             return moonshine_stt.STT(engine=self._moonshine)
         if name in self._transcribers:
             return provider_speech.STT(self._transcribers[name], language=model)
-        made: lk_stt.STT[Any] = _made(self._modules[name].STT, name, model)
-        return made
-
-
-def _names(setting: str, variable: str) -> list[tuple[str, str | None]]:
-    """`deepgram/nova-3,moonshine` as pairs of a name and what stands behind its slash."""
-    found = []
-    for part in filter(None, (part.strip() for part in setting.split(","))):
-        name, _, model = part.partition("/")
-        if not _NAME.fullmatch(name):
-            raise ConfigError(
-                "setting_invalid", f"{variable}: {name[:40]!r} is no provider's name."
-            )
-        found.append((name, model or None))
-    if not found:
-        raise ConfigError("setting_invalid", f"{variable}: expected a provider's name.")
-    return found
-
-
-def _plugin(name: str, kind: Literal["TTS", "STT"]) -> ModuleType:
-    """A plugin of LiveKit's by name."""
-    ours = voices.CATALOGUE if kind == "TTS" else transcribers.CATALOGUE
-    try:
-        module = importlib.import_module(f"livekit.plugins.{name.replace('-', '_')}")
-    except ModuleNotFoundError as error:
-        package = f"livekit-plugins-{name.replace('_', '-')}"
-        raise ConfigError(
-            "tool_missing",
-            f"{kind}={name}: it is none of {', '.join(ours)}, and LiveKit's plugin of this name is "
-            f"not installed. `pip install {package}` gets it, if there is one.",
-        ) from error
-    if not hasattr(module, kind):
-        raise ConfigError(
-            "setting_invalid", f"{kind}={name}: LiveKit's plugin {name} has no {kind}."
-        )
-    return module
-
-
-def _made(make: Any, name: str, model: str | None) -> Any:
-    try:
-        return make(model=model) if model else make()
-    except Exception as error:
-        # Each plugin has errors of its own for a key that is missing.
-        raise ConfigError(
-            "setting_invalid", f"LiveKit's plugin {name} cannot be set up: {error}"
-        ) from error
+        found: lk_stt.STT[Any] = set_up(self._modules[name].STT, name, model)
+        return found

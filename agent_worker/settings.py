@@ -57,9 +57,13 @@ class WorkerSettings(SpeechSettings):
         default=60, ge=1, le=86400, description="How long calls may go on after a stop was asked."
     )
 
-    brain: Literal["flow", "openai"] = Field(
+    brain: str = Field(
         default="flow",
-        description="Who answers: the flow backend, or an OpenAI-compatible endpoint directly.",
+        pattern=r"^[a-z][a-z0-9_-]*(/[^,\s]+)?(\s*,\s*[a-z][a-z0-9_-]*(/[^,\s]+)?)*$",
+        description=(
+            "Who answers: `flow`, the flow backend; or directly `openai`, any OpenAI-compatible "
+            "endpoint, or another of LiveKit's LLM plugins, `name/model`, or a chain `a,b`."
+        ),
     )
     openai_base_url: str | None = Field(
         default=None,

@@ -76,6 +76,7 @@ MODELS = (
 )
 """The smallest first. Any other is `OWNER/REPOSITORY/FILE.gguf`."""
 
+
 def suggestion(folder: Path | None = None) -> str:
     """What to do for the best model that this machine can carry; empty where none fits."""
     fitting = [model for model in MODELS if model.fits()]

@@ -22,7 +22,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     [
         ("LIVEKIT_URL", "127.0.0.1:7880"),
         ("BACKEND_URL", "ftp://backend"),
-        ("BRAIN", "both"),
+        ("BRAIN", "two words"),
         ("MAX_CALLS", "0"),
         ("ENDPOINTING_MIN_S", "soon"),
         ("AGENT_NAME", "two words"),
@@ -36,7 +36,7 @@ def test_a_wrong_setting_is_refused_by_name_and_its_value_kept_quiet(
     with pytest.raises(ConfigError) as caught:
         load_settings(WorkerSettings)
     assert name in caught.value.message
-    assert value not in caught.value.message.replace("'flow' or 'openai'", "")
+    assert value not in caught.value.message
 
 
 @pytest.mark.parametrize("name", sorted(KEYS))
