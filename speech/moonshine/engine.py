@@ -61,6 +61,8 @@ class MoonshineEngine:
         self._loaded: tuple[Decoder, Tokenizer] | None = None
         self._finals = ThreadPoolExecutor(decodes or max(1, cores // 4), "moonshine-final")
         self._interims = ThreadPoolExecutor(1, "moonshine-interim", initializer=_lower_priority)
+        self._state = threading.Lock()
+        """Guards what follows: streams live on the event loops of several threads."""
         self._finals_open = 0
         self._interim: Abort | None = None
         self._closed = False
@@ -147,7 +149,8 @@ class MoonshineEngine:
     @property
     def busy(self) -> bool:
         """Whether a decode runs or waits; an interim decode would then be refused."""
-        return self._finals_open > 0 or self._interim is not None
+        with self._state:
+            return self._finals_open > 0 or self._interim is not None
 
     async def decode(
         self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
@@ -157,28 +160,32 @@ class MoonshineEngine:
         Raises:
             SpeechError: `transcription_failed`, or a model that cannot be loaded.
         """
-        if self._interim is not None:
-            self._interim.request()
-        abort = Abort()
-        self._finals_open += 1
+        with self._state:
+            self._finals_open += 1
+            if self._interim is not None:
+                self._interim.request()
         try:
-            return await self._submit(self._finals, samples, draft, abort)
+            return await self._submit(self._finals, samples, draft, Abort())
         finally:
-            self._finals_open -= 1
+            with self._state:
+                self._finals_open -= 1
 
     async def decode_interim(
         self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
     ) -> tuple[str, Decoded] | None:
         """Like `decode`, but gives None where finals need the machine, before or midway."""
-        if self.busy:
-            return None
-        self._interim = abort = Abort()
+        abort = Abort()
+        with self._state:
+            if self._finals_open or self._interim is not None:
+                return None
+            self._interim = abort
         try:
             return await self._submit(self._interims, samples, draft, abort)
         except Aborted:
             return None
         finally:
-            self._interim = None
+            with self._state:
+                self._interim = None
 
     async def _submit(
         self,
@@ -207,9 +214,10 @@ class MoonshineEngine:
 
     async def aclose(self) -> None:
         """Waits for running decodes to stop; later calls fail. Safe to call twice."""
-        self._closed = True
-        if self._interim is not None:
-            self._interim.request()
+        with self._state:
+            self._closed = True
+            if self._interim is not None:
+                self._interim.request()
         for pool in (self._interims, self._finals):
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 

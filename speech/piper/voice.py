@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import piper
 from piper.config import PhonemeType
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import SpeechError
 from speech.audio.loudness import speech_level
@@ -131,6 +133,23 @@ class PiperVoice:
         return speech_level(audio)
 
 
+class _Settings(BaseModel):
+    """What a voice's settings must hold for everything behind `read_config` to work."""
+
+    model_config = ConfigDict(strict=True)
+
+    sample_rate: int = Field(ge=4_000, le=384_000)
+    hop_length: int = Field(ge=1, le=8_192)
+    num_speakers: int = Field(ge=0)
+    default_speaker_id: int = Field(ge=0)
+    espeak_voice: str = Field(min_length=1)
+    speaker_id_map: dict[str, Annotated[int, Field(ge=0)]]
+    phoneme_id_map: dict[str, list[Annotated[int, Field(ge=0)]]]
+    length_scale: float = Field(gt=0, le=10, allow_inf_nan=False)
+    noise_scale: float = Field(ge=0, le=10, allow_inf_nan=False)
+    noise_w_scale: float = Field(ge=0, le=10, allow_inf_nan=False)
+
+
 def read_config(path: Path) -> piper.PiperConfig:
     """Reads the settings beside a voice's `.onnx` file.
 
@@ -148,11 +167,17 @@ def read_config(path: Path) -> piper.PiperConfig:
         ) from error
     try:
         config = piper.PiperConfig.from_dict(json.loads(content))
-        usable = config.sample_rate > 0 and all(config.phoneme_id_map[mark] for mark in "^_$")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        checked = _Settings.model_validate(vars(config))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = type(error).__name__
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc'][:2]))}: {first['msg']}"[:200]
         raise SpeechError(
-            "voice_invalid", f"{settings.name} is not a Piper voice's settings ({error!r})."
+            "voice_invalid",
+            f"{settings.name} is not a Piper voice's settings ({reason}). "
+            "Download the voice again.",
         ) from error
-    if not usable:
-        raise SpeechError("voice_invalid", f"{settings.name} has a field without a usable value.")
+    if not all(checked.phoneme_id_map.get(mark) for mark in "^_$"):
+        raise SpeechError("voice_invalid", f"{settings.name} has no ids for `^`, `_` and `$`.")
     return config

@@ -41,6 +41,7 @@ _PATH = re.compile(
     r"(?:~|\.{1,2})?/?[\w.-]{1,60}(?:/[\w.@-]{1,60}){1,12}/?|~?/[\w.-]{1,60}/?|(?:~|\.{1,2})/"
 )
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:\\(?:[\w. -]{1,60}\\){0,10}[\w.-]{1,60}")
+_ZIP = re.compile(r"(\d{5})-(\d{4})(?![\w-])")
 _UUID = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?!\w)"
 )
@@ -276,6 +277,8 @@ def number_like_rule(source: Source, at: int) -> Edit | None:
         return Edit(at, found.end(), f"{language.words['hex']} {_spelled(found[1], language)}")
     if telephone := telephone_rule(source, at):
         return telephone
+    if language.code == "en" and (found := _ZIP.match(text, at)):
+        return Edit(at, found.end(), f"{digits(found[1], 'en')}, {digits(found[2], 'en')}")
     found = _VERSION.match(text, at)
     number = parse(source, at)
     if number and number.grouped:

@@ -29,6 +29,7 @@ _HOUR_RANGE = re.compile(
 )
 _FRENCH_HOUR = re.compile(r"(\d{1,2})[ \u00a0\u202f]?h(?:[ \u00a0\u202f]?([0-5]\d))?(?![\w/])")
 _GERMAN_HOUR = re.compile(r"(\d{1,2})\.([0-5]\d)(?=[ \u00a0]Uhr\b)")
+_WEEKDAY = re.compile(r"([^\W\d_]{2,5})\.(?=, ?\w| \w)")
 _WEEKDAYS = re.compile(r"([^\W\d_]{2,4})\.?[ ]?[-–][ ]?([^\W\d_]{2,4})(?:\.(?=[ ]))?(?!\w)")
 _FOLLOWING_WORD = re.compile(r"[ \u00a0]([^\W\d_]+)")
 _ABBREVIATED_HOURS = re.compile(r"[ \u00a0]?h(?:rs|oras)?\.?(?!\w)")
@@ -173,11 +174,15 @@ def weekday_names(language: Language) -> dict[str, str]:
 
 
 def weekdays_rule(source: Source, at: int) -> Edit | None:
-    """Days of the week as a range: `Mon–Fri`, `Mo.-Fr.`."""
+    """Days of the week: `Mon–Fri`, `Mo.-Fr.`, `Mon., May 3`."""
     names = weekday_names(source.language)
     found = _WEEKDAYS.match(source.text, at)
     if found is None or found[1].lower() not in names or found[2].lower() not in names:
-        return None
+        day = _WEEKDAY.match(source.text, at)
+        if day is None or day[1].lower() not in names:
+            return None
+        capital = source.language.code in ("en", "de")
+        return None if capital and day[1].islower() else Edit(at, day.end(), names[day[1].lower()])
     first, last = names[found[1].lower()], names[found[2].lower()]
     return Edit(at, found.end(), f"{first} {source.language.words['to']} {last}")
 

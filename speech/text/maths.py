@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from speech.text.language import Language
 
 _MATHS_SIGN = re.compile(r"[\\^_=+<>{}]|\w[ ]?[-*/][ ]?\w|^[A-Za-z]'?$|[a-zA-Z]\(|\d[ ]?[a-z]\b")
+_PRICE = re.compile(r"^\d[\d.,]*\s+\w\w|\s(?:US|CA?|AU?|NZ|HK|MX|R)$")
 _PLAIN_GROUP = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mathbb|mathcal|operatorname|boxed|bar|hat|vec|"
     r"overline|underline|displaystyle)\s?\{([^{}]*)\}"
@@ -32,7 +33,7 @@ _NESTING_LIMIT = 6
 
 def looks_like_maths(tex: str) -> bool:
     """Whether text between two dollar signs is maths rather than two prices."""
-    return _MATHS_SIGN.search(tex) is not None and not re.match(r"\d[\d.,]*\s+\w\w", tex)
+    return _MATHS_SIGN.search(tex) is not None and _PRICE.search(tex) is None
 
 
 def speak(tex: str, language: Language | None) -> str:

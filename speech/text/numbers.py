@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
+from speech.text import units
 from speech.text.language import Language, word_set
 from speech.text.positions import Edit
 from speech.text.source import Source
@@ -36,7 +37,7 @@ _PLURAL_NOUN = {
 }
 _ORDINAL_SUFFIX = {
     "en": re.compile(r"(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w)"),
-    "de": re.compile(r"\.(?=\s[^\W\d_])|(?=\.[\s\"”“»)*_]*$)"),
+    "de": re.compile(r"\.(?=\s[^\W\d_]|,\s\d{1,3}\.\s)|(?=\.[\s\"”“»)*_]*$)"),
     "fr": re.compile(r"(?P<first>ers?|res?|ères?)(?!\w)|(?:e|è|ᵉ|es|ème|èmes|ième|nde?)(?!\w)"),
     "es": re.compile(
         r"\.?(?P<feminine>ª|a(?!\w))|\.?º|(?:er|ro|do|to|mo|vo|no)(?!\w)|\.?(?P<adj>ᵉʳ)"
@@ -267,7 +268,20 @@ def fraction_rule(source: Source, at: int) -> Edit | None:
     if whole:
         alone = code == "en" and top == 1
         said = f"{cardinal(int(whole), code)} {words['and']} {'a' + said[3:] if alone else said}"
-    return source.edit(at, found.end(), said)
+    return _with_unit(source, at, found.end(), said, plural=bool(whole))
+
+
+def _with_unit(source: Source, at: int, end: int, said: str, *, plural: bool) -> Edit:
+    """A fraction with the unit after it: three quarters liter, `trois quarts de litre`."""
+    language = source.language
+    unit = units.match(source.text, end, language)
+    if unit is None:
+        return source.edit(at, end, said)
+    noun = units.name(unit[1], language, plural=plural)
+    joint = " "
+    if language.code in ("fr", "es") and not plural:
+        joint = " d'" if language.code == "fr" and noun[0] in "aeiouhy" else " de "
+    return source.edit(at, unit[0], f"{said}{joint}{noun}")
 
 
 def simple_fraction(top: int, bottom: int, language: Language) -> str:
@@ -297,9 +311,9 @@ def vulgar_fraction_rule(source: Source, at: int) -> Edit | None:
             said = "a" + said[3:]
         if language.code == "de" and parts == ["1", "2"]:
             said = f"{cardinal(int(whole[0]), 'de', 'm')}einhalb"
-            return source.edit(at, sign + 1, said)
+            return _with_unit(source, at, sign + 1, said, plural=True)
         said = f"{cardinal(int(whole[0]), language.code)} {language.words['and']} {said}"
-    return source.edit(at, sign + 1, said)
+    return _with_unit(source, at, sign + 1, said, plural=bool(whole))
 
 
 def ratio_rule(source: Source, at: int) -> Edit | None:

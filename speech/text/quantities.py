@@ -41,7 +41,10 @@ _PER_ABBREVIATIONS = {
     "es": {"h": "hora", "s": "segundo", "kg": "kilogramo", "l": "litro", "m": "metro",
            "kWh": "kilovatio hora", "min": "minuto"},
 }  # fmt: skip
-_BY = re.compile(r"[ ]?x[ ]?(?=\d)|×(?=\d[\d.,]*(?![\d.,]*[ ]?=))")
+_BY = re.compile(
+    r"[ ]?x[ ]?(?=\d)|[ ]×[ ](?=\d[\d.,]*[ ]?(?:px|pixels?|[mck]?m|in|ft)\b)"
+    r"|×(?=\d[\d.,]*(?![\d.,]*[ ]?=))"
+)
 _TIMES = re.compile(r"[x×](?!\w|[ ]?[-+−=*/^)])")
 _COUNTED = re.compile(r"[ ][a-z]{2,}s\b")
 _HEIGHT = re.compile(r"(\d)['′’](\d{1,2})[\"″”]?(?!\w)")
@@ -267,8 +270,8 @@ def height_rule(source: Source, at: int) -> Edit | None:
 
 def currency_code_rule(source: Source, at: int) -> Edit | None:
     """`USD 5`, which starts with letters."""
-    if not _BARE_PREFIX.match(source.text, at) and not re.compile(r"[A-Z]{1,2}\$\d").match(
-        source.text, at
-    ):
+    if not _BARE_PREFIX.match(source.text, at) and not re.compile(
+        r"[A-Z]{1,2}\$[ \u00a0]?\d"
+    ).match(source.text, at):
         return None
     return quantity_rule(source, at) if _PREFIX.match(source.text, at) else None

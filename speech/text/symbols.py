@@ -74,6 +74,8 @@ def symbol_rule(source: Source, at: int) -> Edit | None:
         return _word(source, at, found.end(), said)
     for length in (3, 2):
         operator = text[at : at + length]
+        if operator == "==" and before.isspace() != source.char_at(at + 2).isspace():
+            return Edit(at, at + 2, "")
         if len(operator) == length and operator in _OPERATORS:
             name = _OPERATORS[operator]
             return _word(source, at, at + length, words.get(name) or language.symbols[name])
@@ -101,7 +103,7 @@ def symbol_rule(source: Source, at: int) -> Edit | None:
         if compares and (next_char.isdigit() or not source.is_start(at)):
             return _word(source, at, at + 1, words["less" if char == "<" else "greater"])
         return Edit(at, at + 1, "")
-    if char == "~" and (after.isdigit() or after in "$€£"):
+    if char == "~" and not before.isalnum() and (after.isdigit() or after in "$€£"):
         return Edit(at, at + 1, f"{words['about']} ")
     if char == "*" and (before == " " == after or (before.isalnum() and after.isdigit())):
         operands = source.char_before(at - 1) + source.char_at(at + 2)

@@ -55,6 +55,8 @@ _PLAIN = {"dB": "decibels", "mAh": "milliampere hours", "fps": "frames per secon
 """English words for signs that CLDR lacks; other languages leave these to the voice."""
 _ONLY_ATTACHED = frozenset(["in", "º", "mi", "yd", "St."])
 """Signs that are words, or belong to the word after them, when a space precedes."""
+_STOP_INSIDE = re.compile(r"\.(?=[,;:)]|[ ][a-zà-ÿ\d(×&+–—])")
+"""The full stop of an abbreviated unit that does not end a sentence."""
 
 
 @cache
@@ -71,9 +73,16 @@ def _pattern(language: Language) -> re.Pattern[str]:
 def match(text: str, at: int, language: Language) -> tuple[int, str] | None:
     """The end and the sign of the unit that follows a number, if one does."""
     found = _pattern(language).match(text, at) or _per_pattern(language).match(text, at)
-    if found is None or (found[1] and found[2] in _ONLY_ATTACHED):
+    if found is None:
         return None
-    return found.end(2), found[2]
+    if (
+        found[1]
+        and found[2] in _ONLY_ATTACHED
+        and not (found[2] == "in" and text[found.end(2) :][:1] == ".")
+    ):
+        return None
+    inside = _STOP_INSIDE.match(text, found.end(2))
+    return inside.end() if inside else found.end(2), found[2]
 
 
 @cache

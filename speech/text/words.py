@@ -15,6 +15,8 @@ _BEFORE_NUMBER = word_set(
     "tab. ziff. n° nº n.º núm. pág. págs. cap. chap. c. max. min. avg. std. jh."
 )
 _AFTER_NAME = word_set("inc. ltd. corp. co. jr. sr. ave. blvd. rd. st.")
+_SMALL_TITLES = word_set("bd bd. av.")
+"""French words for streets, which stand before a name and are written small."""
 _ENDS_SENTENCE = word_set(
     "etc. usw. uvm. u.v.m. a.k.a. tsp. tbsp. cdas. cda. dept. govt. ee.uu. eeuu a.c. d.c. ph.d."
 ) | frozenset(
@@ -92,7 +94,7 @@ def title_rule(source: Source, at: int, word: str) -> Edit | None:
     if (
         following
         and (following[1].isupper() or joined)
-        and (word[0].isupper() or language.code == "es")
+        and (word[0].isupper() or language.code == "es" or written in _SMALL_TITLES)
     ):
         return Edit(at, end, said)
     return None

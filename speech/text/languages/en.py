@@ -117,7 +117,7 @@ LANGUAGE = Language(
         "ptolemy mary peter frederick felipe juan carlos umberto victor wilhelm"
     ),
     year_words=word_set(
-        "in since by from until till of year years during circa around early late mid before "
+        "c ca in since by from until till of year years during circa around early late mid before "
         "after through to and spring summer autumn fall winter for ©"
     ),
     day_first=False,

@@ -60,6 +60,7 @@ LANGUAGE = Language(
         "max.": "maximum", "min.": "minimum", "i.e.": "c'est-à-dire", "e.g.": "par exemple",
         "càd": "c'est-à-dire", "qqn": "quelqu'un", "qqch": "quelque chose", "n.b.":
         "nota bene", "c. à s.": "cuillères à soupe", "c. à c.": "cuillères à café",
+        "c. à café": "cuillère à café", "c. à soupe": "cuillère à soupe",
         "vs": "contre",
     },
     titles={
