@@ -17,6 +17,7 @@ from agent_worker.call import Call
 from agent_worker.flow_executor import tls_context
 from agent_worker.session import SessionFactory
 from agent_worker.settings import WorkerSettings
+from protocol.tracing import Tracing, tracing_to
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,9 @@ IDLE_THREADS = 2
 """Threads that wait for a call, so that a caller need not."""
 
 
-def new_server(settings: WorkerSettings, make_session: SessionFactory) -> AgentServer:
+def new_server(
+    settings: WorkerSettings, make_session: SessionFactory, tracing: Tracing | None = None
+) -> AgentServer:
     """The worker, ready to run. To be called on the main thread."""
     if settings.brain != "flow":
         from agent_worker import direct
@@ -49,7 +52,7 @@ def new_server(settings: WorkerSettings, make_session: SessionFactory) -> AgentS
     )
 
     async def take_call(ctx: JobContext) -> None:
-        await Call(ctx, settings, make_session).start()
+        await Call(ctx, settings, make_session, tracing).start()
 
     server.rtc_session(take_call, agent_name=settings.agent_name)
     return server
@@ -65,7 +68,8 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     """
     if settings.backend_url.startswith("https:"):
         await asyncio.to_thread(tls_context)
-    server = new_server(settings, make_session)
+    tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "parley-worker")
+    server = new_server(settings, make_session, tracing)
     asked, again = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -82,6 +86,8 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
         if not running.done():
             await _drain(server, again)
             await server.aclose()
+    if tracing is not None:
+        await asyncio.to_thread(tracing.close)
 
 
 async def _drain(server: AgentServer, hurry: asyncio.Event) -> None:

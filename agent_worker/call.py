@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import logging
-import time
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any
 
 from livekit import rtc
@@ -23,36 +21,38 @@ from livekit.agents import (
     UserStateChangedEvent,
     UserTranscriptionTimeoutEvent,
     llm,
+    room_io,
     stt,
     tts,
 )
 from livekit.agents.voice import SpeechHandle
 
 from agent_worker import metrics as counts
-from agent_worker.barge_in import Floor, Kind, judge
-from agent_worker.conversation import Conversation
+from agent_worker.conversation import Action, Conversation
+from agent_worker.dispatch import chosen_flow, told_before
 from agent_worker.flow_agent import FlowAgent
 from agent_worker.flow_executor import FlowExecutor
+from agent_worker.keypad import Keypad, Wanted
+from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
+from agent_worker.transfer import TransferError, destination, hand_over
+from agent_worker.turn_trace import send_trace
 from agent_worker.waterfall import TOPIC, Waterfall
 from plugins import flow_llm
 from protocol.errors import ParleyError
+from protocol.events import Dtmf
 from protocol.logs import about
+from protocol.tracing import Tracing
+from protocol.turns import SessionOpened
 
 logger = logging.getLogger(__name__)
 
 INTERRUPT_METHOD = "parley.interrupt"
 """Remote procedure by which the caller's client silences the agent, as a button does."""
-_TRANSCRIPTS = frozenset(
-    {
-        stt.SpeechEventType.INTERIM_TRANSCRIPT,
-        stt.SpeechEventType.PREFLIGHT_TRANSCRIPT,
-        stt.SpeechEventType.FINAL_TRANSCRIPT,
-    }
-)
-
+DIGITS = "dtmf:"
+"""Before digits that are a turn's input."""
 SESSION_ATTRIBUTES = ("parley.flow", "parley.session")
 """The agent's attributes that tell a page which session of which flow it talks to."""
 
@@ -64,23 +64,33 @@ class Call:
         ctx: The job of the room.
         settings: The worker's.
         make_session: Makes the session that speaks with a model.
+        tracing: Where traces of the turns go; None: nowhere.
     """
 
     def __init__(
-        self, ctx: JobContext, settings: WorkerSettings, make_session: SessionFactory
+        self,
+        ctx: JobContext,
+        settings: WorkerSettings,
+        make_session: SessionFactory,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._ctx = ctx
         self._settings = settings
         self._make_session = make_session
         self._session: AgentSession[None] | None = None
-        self._executor: FlowExecutor | None = None
+        self._participant: rtc.RemoteParticipant | None = None
+        self._executors: list[FlowExecutor] = []
+        """Of each flow that the call was handed to, the current one last."""
         self._conversation: Conversation | None = None
+        self._listening: Listening | None = None
+        self._keypad: Keypad | None = None
         self._apology: SpeechHandle | None = None
-        self._floor = Floor()
         self._replies: dict[str, SpeechHandle] = {}
         """The speech of each turn that is not over."""
-        self._spoken_over: SpeechHandle | None = None
-        """The agent's speech during which the caller's latest speech began."""
+        self._actions: dict[str, list[Action]] = {}
+        """What turns ask for that is done when their speech is over."""
+        self._performing = asyncio.Lock()
         self._was_asked = False
         """Whether the caller, who is silent, was asked if they are still there."""
         self._hanging_up = False
@@ -96,6 +106,7 @@ class Call:
             # The room was closed before anybody came.
             self._ctx.shutdown("nobody came")
             return
+        self._participant = participant
         self._ctx.add_shutdown_callback(self.aclose)
         if self._settings.brain != "flow":
             await self._start_direct(participant)
@@ -104,41 +115,74 @@ class Call:
 
     async def aclose(self) -> None:
         """Settles what is open at the backend and closes the connections."""
+        if self._keypad is not None:
+            self._keypad.close()
         if self._conversation is not None:
             await self._conversation.aclose()
-        if self._executor is not None:
-            await self._executor.aclose()
+        for executor in self._executors:
+            await executor.aclose()
 
     async def _start_flow(self, participant: rtc.RemoteParticipant) -> None:
         flow_id = chosen_flow(self._ctx, participant) or self._settings.flow_id
-        self._executor = FlowExecutor(
-            flow_id,
-            backend_url=self._settings.backend_url,
-            metadata={"room": self._ctx.room.name, "participant": participant.identity},
-            api_key=self._settings.parley_api_key,
+        executor = self._new_executor(flow_id, told_before(self._ctx))
+        self._conversation = conversation = Conversation(executor, traced=self._tracing is not None)
+        conversation.protected = self._protect
+        conversation.asked = self._on_action
+        self._listening = Listening(conversation.waterfalls)
+        self._keypad = Keypad(
+            self._ctx.room,
+            participant.identity,
+            on_press=self._on_press,
+            on_digits=lambda digits: self._ask(f"{DIGITS}{digits}"),
         )
-        self._conversation = Conversation(self._executor)
-        self._conversation.protected = self._protect
-        model = flow_llm.LLM(self._conversation, flow_id=flow_id)
+        model = flow_llm.LLM(conversation, flow_id=flow_id)
         agent = FlowAgent(
             on_reply=self._on_reply,
-            transcribed=self._transcribed,
-            on_text=self._floor.will_say,
+            transcribed=self._listening.transcribed,
+            on_text=self._listening.floor.will_say,
         )
         greeting, _ = await asyncio.gather(
-            self._greeting(self._executor), self._start_session(model, agent, participant)
+            self._greeting(executor), self._start_session(model, agent, participant)
         )
-        self._say(greeting, add_to_chat_ctx=True)
+        self._greet(greeting)
 
-    async def _greeting(self, executor: FlowExecutor) -> str:
-        """Opens the session; gives the flow's first words, or those that tell what is wrong."""
+    def _new_executor(self, flow_id: str, variables: dict[str, Any]) -> FlowExecutor:
+        assert self._participant is not None
+        executor = FlowExecutor(
+            flow_id,
+            backend_url=self._settings.backend_url,
+            variables=variables,
+            metadata={"room": self._ctx.room.name, "participant": self._participant.identity},
+            api_key=self._settings.parley_api_key,
+        )
+        self._executors.append(executor)
+        return executor
+
+    async def _greeting(self, executor: FlowExecutor) -> SessionOpened | str:
+        """Opens the session; gives it, or words that tell what is wrong."""
         try:
-            opened = await executor.open_session()
+            return await self._open(executor)
         except ParleyError as error:
             # The next turn tries again.
             logger.warning("No session of flow %s: %s", executor.flow_id, error.code)
             counts.failed(error.code)
             return phrase_for(error.code, self._settings)
+
+    def _greet(self, first: SessionOpened | str) -> None:
+        if isinstance(first, str):
+            self._say(first, add_to_chat_ctx=True)
+            return
+        spoken = self._say(first.greeting or "", add_to_chat_ctx=True)
+        if spoken is not None and not first.allow_interruptions:
+            spoken.allow_interruptions = False
+
+    async def _open(self, executor: FlowExecutor) -> SessionOpened:
+        """Opens the session and tells the room.
+
+        Raises:
+            ParleyError: As `FlowExecutor.open_session`.
+        """
+        opened = await executor.open_session()
         logger.info(
             "room %s: session %s of flow %s version %d",
             self._ctx.room.name,
@@ -148,7 +192,7 @@ class Call:
         )
         ids = dict(zip(SESSION_ATTRIBUTES, (executor.flow_id, opened.session_id), strict=True))
         await self._ctx.room.local_participant.set_attributes(ids)
-        return opened.greeting or ""
+        return opened
 
     async def _start_direct(self, participant: rtc.RemoteParticipant) -> None:
         from agent_worker.direct import direct_model
@@ -174,7 +218,7 @@ class Call:
         await session.start(
             agent,
             room=self._ctx.room,
-            room_options=room_options(participant.identity),
+            room_options=room_options(participant.identity, self._on_typed),
             # Otherwise every participant who can send data hears the session's events and may
             # steer it.
             session_host=False,
@@ -194,6 +238,82 @@ class Call:
 
         self._ctx.room.local_participant.register_rpc_method(INTERRUPT_METHOD, interrupt)
 
+    async def _on_typed(self, session: AgentSession[Any], event: room_io.TextInputEvent) -> None:
+        try:
+            await session.interrupt()
+        except RuntimeError:
+            # The flow has it that its words are spoken to their end: these come after them.
+            logger.debug("Typed words wait for the agent's")
+        self._ask(event.text)
+
+    def _ask(self, words: str) -> None:
+        """A turn of the caller's that was not spoken."""
+        if words.strip() and self._session is not None and not self._hanging_up:
+            with contextlib.suppress(RuntimeError):  # the session is closed: the caller has left
+                self._session.generate_reply(user_input=words)
+
+    def _on_press(self) -> None:
+        """A key silences the prompt that it answers."""
+        if self._session is not None and self._keypad is not None and self._keypad.is_asked:
+            with contextlib.suppress(RuntimeError):  # not to be cut, or the caller has left
+                self._session.interrupt()
+
+    def _on_action(self, turn_id: str, action: Action, spoke: bool) -> None:
+        assert self._keypad is not None
+        if isinstance(action, Dtmf) and action.action == "read":
+            self._keypad.expect(Wanted.from_event(action.data))
+        elif isinstance(action, Dtmf) and not spoke:
+            self._own(self._perform([action], ended=False))
+        else:
+            self._actions.setdefault(turn_id, []).append(action)
+
+    async def _perform(self, actions: list[Action], *, ended: bool) -> None:
+        """Does what a turn asked for, in its order; then ends the call if the flow has."""
+        async with self._performing:
+            await self._perform_in_turn(actions, ended=ended)
+
+    async def _perform_in_turn(self, actions: list[Action], *, ended: bool) -> None:
+        assert self._keypad is not None
+        assert self._participant is not None
+        for action in actions:
+            try:
+                if isinstance(action, Dtmf):
+                    await self._keypad.send(action.digits)
+                    continue
+                to = destination(action.to)
+                logger.info("room %s: handed over to a %s", self._ctx.room.name, to.kind)
+                if to.kind == "flow":
+                    await self._go_on_with(to.name, action.data)
+                    ended = False
+                    continue
+                await hand_over(self._ctx, self._participant, to, action.data)
+                if to.kind == "agent":
+                    self._end_call("another agent has the call", leave=True)
+                # Who is sent elsewhere leaves the room, and with them the session ends.
+                return
+            except rtc.participant.PublishDTMFError:
+                logger.warning("Digits could not be sent")
+            except TransferError as error:
+                logger.warning("The call could not be handed over: %s", error)
+                self._say(self._settings.phrase_transfer_failed)
+        if ended:
+            self._end_call()
+
+    async def _go_on_with(self, flow_id: str, variables: dict[str, Any]) -> None:
+        """The call goes on with another flow.
+
+        Raises:
+            TransferError: It cannot be opened.
+        """
+        assert self._conversation is not None
+        executor = self._new_executor(flow_id, variables)
+        try:
+            greeting = await self._open(executor)
+        except ParleyError as error:
+            raise TransferError(f"no session of flow {flow_id}: {error.code}") from error
+        self._conversation.executor = executor
+        self._greet(greeting)
+
     def _say(self, text: str, *, add_to_chat_ctx: bool = False) -> SpeechHandle | None:
         if not text or self._session is None or self._hanging_up:
             return None
@@ -211,6 +331,8 @@ class Call:
         item = event.item
         if not isinstance(item, llm.ChatMessage) or item.role != "user":
             return
+        if self._keypad is not None and not (item.text_content or "").startswith(DIGITS):
+            self._keypad.forget()
         if self._was_asked and self._session is not None:
             # Typed words are a sign of life, too.
             self._was_asked = False
@@ -219,44 +341,11 @@ class Call:
             self._conversation.waterfalls.committed(item.id, item.metrics)
             self._conversation.commit(item.id)
 
-    def _transcribed(self, event: stt.SpeechEvent) -> stt.SpeechEvent | None:
-        """Takes words away from the session that were said over the agent, but not to it."""
-        assert self._conversation is not None
-        if (
-            event.type not in _TRANSCRIPTS
-            or not event.alternatives
-            or not event.alternatives[0].text
-        ):
-            return event
-        final = event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
-        if (kind := self._judged(event.alternatives[0])) is not Kind.INTERRUPTION:
-            if not final:
-                return None
-            logger.info("Somebody spoke over the agent: %s", kind.value)
-            counts.overheard(kind)
-            # A final transcript is waited for; without words it ends nothing.
-            return replace(event, alternatives=[replace(event.alternatives[0], text="")])
-        if final:
-            self._conversation.waterfalls.final()
-        elif event.type is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT:
-            self._conversation.waterfalls.preflight()
-        return event
-
-    def _judged(self, heard: stt.SpeechData) -> Kind:
-        speech = self._spoken_over
-        if speech is None or speech.done() or speech.interrupted:
-            return Kind.INTERRUPTION
-        return judge(
-            heard.text,
-            duration_s=max(0.0, heard.end_time - heard.start_time),
-            confidence=heard.confidence,
-            agent_text=self._floor.said(speech.id, time.time()),
-        )
-
     def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
-        assert self._session is not None
-        if event.new_state == "speaking" and (speech := self._session.current_speech) is not None:
-            self._floor.began(speech.id, time.time())
+        if self._session is None or self._listening is None or event.new_state != "speaking":
+            return
+        if (speech := self._session.current_speech) is not None:
+            self._listening.agent_began(speech)
 
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
         assert self._session is not None
@@ -264,9 +353,10 @@ class Call:
             self._on_silence(self._session)
         elif event.new_state == "speaking":
             self._was_asked = False
-            speech = self._session.current_speech
-            begun = speech is not None and self._floor.has_begun(speech.id)
-            self._spoken_over = speech if begun else None
+            if self._listening is not None:
+                self._listening.caller_began(self._session.current_speech)
+            if self._conversation is not None and self._settings.preemptive:
+                self._conversation.prefill()
         elif event.old_state == "speaking" and self._conversation is not None:
             # The event's own time is set back to the end of the speech.
             self._conversation.waterfalls.paused()
@@ -309,9 +399,15 @@ class Call:
         if waterfall is not None:
             logger.info("%s", waterfall.log_line())
             counts.answered(waterfall)
+            span = self._conversation.span_of(turn_id)
+            if self._tracing is not None and span is not None:
+                send_trace(self._tracing, waterfall, span)
             self._own(self._show(waterfall))
         self._conversation.heard(turn_id, heard, interrupted=interrupted)
-        if self._conversation.ended_by == turn_id:
+        ended = self._conversation.ended_by == turn_id
+        if actions := self._actions.pop(turn_id, []):
+            self._own(self._perform(actions, ended=ended))
+        elif ended:
             self._end_call()
 
     def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
@@ -345,16 +441,17 @@ class Call:
             counts.failed("synthesis")
 
     def _on_unintelligible(self, event: UserTranscriptionTimeoutEvent) -> None:
-        if self._spoken_over is None and event.speech_duration >= self._settings.repeat_after_s:
+        over = self._listening is not None and self._listening.speaks_over
+        if not over and event.speech_duration >= self._settings.repeat_after_s:
             self._apologise(self._settings.phrase_repeat)
 
     def _on_close(self, event: CloseEvent) -> None:
         self._ctx.shutdown(event.reason.value)
 
-    def _end_call(self, reason: str = "the flow has ended") -> None:
+    def _end_call(self, reason: str = "the flow has ended", *, leave: bool = False) -> None:
         if not self._hanging_up:
             self._hanging_up = True
-            self._own(self._hang_up(reason))
+            self._own(self._hang_up(reason, leave or self._settings.hang_up == "leave"))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -369,33 +466,13 @@ class Call:
             # The room is closing: nobody looks any more.
             logger.debug("A waterfall could not be sent")
 
-    async def _hang_up(self, reason: str) -> None:
+    async def _hang_up(self, reason: str, leave: bool) -> None:
         """Lets what is being said end, then closes or leaves the room."""
         assert self._session is not None
         await self._session.drain()
         # What is still on its way to the room gets there first.
         if others := self._tasks - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=1.0)
-        if self._settings.hang_up == "delete_room":
+        if not leave:
             await self._ctx.delete_room()
         self._ctx.shutdown(reason)
-
-
-def chosen_flow(ctx: JobContext, participant: rtc.RemoteParticipant) -> str | None:
-    """The flow that the dispatch, the participant or the room asks for, in this order."""
-    sources = (
-        _flow_in(ctx.job.metadata),
-        participant.attributes.get("flow_id"),
-        _flow_in(participant.metadata),
-        _flow_in(ctx.job.room.metadata),
-    )
-    return next((flow_id for flow_id in sources if flow_id), None)
-
-
-def _flow_in(metadata: str) -> str | None:
-    """`flow_id` of metadata that is a JSON object; other metadata is somebody else's."""
-    try:
-        flow_id = json.loads(metadata)["flow_id"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return flow_id if isinstance(flow_id, str) else None

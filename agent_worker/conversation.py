@@ -14,11 +14,14 @@ from contextlib import aclosing
 from agent_worker.flow_executor import FlowExecutor, FlowTurn
 from agent_worker.waterfall import Waterfalls
 from protocol.errors import ParleyError
-from protocol.events import Done, Event, NodeStarted, Token
+from protocol.events import Done, Dtmf, Event, NodeStarted, Token, Transfer
+from protocol.tracing import SpanIds
 from protocol.turns import HeardReport
 
 logger = logging.getLogger(__name__)
 
+Action = Transfer | Dtmf
+"""What a flow asks of the call."""
 KEPT_TURNS = 8
 """Settled turns are forgotten; so are the oldest, should a session fail to settle them."""
 
@@ -30,9 +33,12 @@ class Conversation:
         executor: Speaks for the session; closed by its owner.
         settle_s: How long a new turn waits for the report of the one before, so that the next
             prompt holds what was heard.
+        traced: Name a span for each turn to the backend.
     """
 
-    def __init__(self, executor: FlowExecutor, *, settle_s: float = 0.3) -> None:
+    def __init__(
+        self, executor: FlowExecutor, *, settle_s: float = 0.3, traced: bool = False
+    ) -> None:
         self.executor = executor
         self.ended_by: str | None = None
         """The turn that ended the session at the backend."""
@@ -40,10 +46,15 @@ class Conversation:
         """When what happened in the turns that are not over."""
         self.protected: Callable[[str], None] = lambda turn_id: None
         """Called with a turn whose answer holds words that may not be interrupted."""
+        self.asked: Callable[[str, Action, bool], None] = lambda turn_id, action, spoke: None
+        """Called with a turn, something that its flow asks of the call, and whether the turn has
+        spoken before."""
         self._settle_s = settle_s
+        self._traced = traced
         self._turns: dict[str, _Turn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._committed_early: str | None = None
+        self._prefill: asyncio.Task[None] | None = None
 
     def open_turn(self, user_input: str, turn_id: str) -> _Turn:
         """A turn that starts when its `events()` are read, speculative unless committed before.
@@ -56,9 +67,39 @@ class Conversation:
         while len(self._turns) >= KEPT_TURNS:
             del self._turns[next(iter(self._turns))]
         committed = turn_id == self._committed_early
-        flow_turn = self.executor.turn(user_input, turn_id=turn_id, speculative=not committed)
+        flow_turn = self.executor.turn(
+            user_input,
+            turn_id=turn_id,
+            speculative=not committed,
+            span=SpanIds.new() if self._traced else None,
+        )
         turn = self._turns[turn_id] = _Turn(self, flow_turn, committed)
         return turn
+
+    def span_of(self, turn_id: str) -> SpanIds | None:
+        """The span that the backend was told for a turn."""
+        turn = self._turns.get(turn_id)
+        return turn.flow_turn.span if turn is not None else None
+
+    def prefill(self) -> None:
+        """The caller begins to speak: the model may read what is known of the next prompt."""
+        if self._prefill is not None or self._turns:
+            return
+
+        async def run() -> None:
+            try:
+                await self.executor.prefill()
+            except ParleyError as error:
+                logger.debug("The model could not read ahead: %s", error.code)
+
+        self._prefill = task = asyncio.create_task(run(), name="prefill")
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._prefill = None
+            self._tasks.discard(task)
+
+        task.add_done_callback(done)
 
     def commit(self, turn_id: str) -> None:
         """The user's turn is over: the answer is going to be heard."""
@@ -169,6 +210,7 @@ class _Turn:
         waterfalls = self._conversation.waterfalls
         waterfalls.requested(self.id)
         protected_nodes: set[str] = set()
+        spoke = False
         try:
             async with aclosing(self.flow_turn.events()) as events:
                 async for event in events:
@@ -178,6 +220,10 @@ class _Turn:
                     elif isinstance(event, Token) and event.node_id in protected_nodes:
                         protected_nodes.clear()
                         self._conversation.protected(self.id)
+                    if isinstance(event, Token):
+                        spoke = spoke or event.speak
+                    elif isinstance(event, Transfer | Dtmf):
+                        self._conversation.asked(self.id, event, spoke)
                     if isinstance(event, Done) and event.ended:
                         self._conversation.ended_by = self.id
                     yield event

@@ -35,6 +35,7 @@ from protocol.events import (
     parse_event,
     parse_event_id,
 )
+from protocol.tracing import HEADER, SpanIds
 from protocol.turns import HeardReport, SessionOpened, SessionRequest, SessionState, TurnRequest
 
 SIMPLE_FORM_MAX_BYTES = 4096
@@ -118,6 +119,15 @@ class FlowExecutor:
         """
         return SessionState.model_validate(await self.call("GET", await self.session_url()))
 
+    async def prefill(self) -> None:
+        """Says that the user begins to speak, so that the model may read ahead.
+
+        Raises:
+            ParleyError: `backend_unavailable`, or what the backend says.
+        """
+        if self.session_id is not None:
+            await self.call("POST", f"{await self.session_url()}/prefill")
+
     async def end_session(self) -> None:
         """Ends the session, if one was opened.
 
@@ -128,9 +138,20 @@ class FlowExecutor:
             await self.call("DELETE", await self.session_url())
 
     def turn(
-        self, user_input: str, *, turn_id: str | None = None, speculative: bool = False
+        self,
+        user_input: str,
+        *,
+        turn_id: str | None = None,
+        speculative: bool = False,
+        span: SpanIds | None = None,
     ) -> FlowTurn:
         """A turn that starts when its `events()` are read.
+
+        Args:
+            user_input: What the user said.
+            turn_id: Names the turn; by default a new id.
+            speculative: The user may still be speaking.
+            span: The backend's spans of the turn become children of this one.
 
         Raises:
             pydantic.ValidationError: The input is longer, or the id other, than the contract
@@ -139,7 +160,7 @@ class FlowExecutor:
         request = TurnRequest(
             input=user_input, turn_id=turn_id or _new_id("turn"), speculative=speculative
         )
-        return FlowTurn(self, request)
+        return FlowTurn(self, request, span=span)
 
     async def process_user_input_streaming(self, user_input: str) -> AsyncGenerator[str, None]:
         """Gives the spoken pieces of the answer as they come, by the simple form.
@@ -238,16 +259,22 @@ class FlowTurn:
 
     Attributes:
         turn_id: Names the turn in every call.
+        span: The parent of the backend's spans.
         accepted: The backend has taken the request.
         finished: The last event (`done`, `error` or `cancelled`) has been read, or the turn failed.
         stopped: It was discarded or cancelled from here.
     """
 
     def __init__(
-        self, executor: FlowExecutor, request: TurnRequest, url_form: bool = False
+        self,
+        executor: FlowExecutor,
+        request: TurnRequest,
+        url_form: bool = False,
+        span: SpanIds | None = None,
     ) -> None:
         assert request.turn_id is not None
         self.turn_id = request.turn_id
+        self.span = span
         self.accepted = False
         self.finished = False
         self.stopped = False
@@ -363,6 +390,8 @@ class FlowTurn:
         """The events of one connection: the turn from its start, or from the last event on."""
         limits = self._executor.limits
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.span is not None:
+            headers[HEADER] = self.span.header
         if self._last_seq:
             method, url, body = "GET", f"{await self._url()}/events", None
             headers["Last-Event-ID"] = event_id(self.turn_id, self._last_seq)

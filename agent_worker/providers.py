@@ -68,7 +68,9 @@ class Providers:
     def tts(self) -> lk_tts.TTS[Any]:
         """Speaks for one call."""
         made = [self._one_tts(name, model) for name, model in self.speaking]
-        return made[0] if len(made) == 1 else lk_tts.FallbackAdapter(made)
+        if len(made) == 1:
+            return made[0]
+        return provider_speech.VoiceChain(made, pause_s=self._settings.sentence_pause_s)
 
     def stt(self, vad: lk_vad.VAD) -> lk_stt.STT[Any]:
         """Hears for one call; `vad` cuts the utterances of those that take them whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import AgentSession, inference, llm, room_io
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 SessionFactory = Callable[[llm.LLM[Any]], AgentSession[None]]
 """Makes the session of one call, around the model that answers."""
 
+TypedCallback = Callable[[AgentSession[Any], room_io.TextInputEvent], Coroutine[None, None, None]]
+"""Called with words that were typed."""
+
 MAX_FAILURES = 20
 """Failures of one kind in a row after which LiveKit closes the session. Every failed answer is
 apologised for, and the phrase that is spoken sets the count back, so that this many means that
 nobody hears anything."""
+ONE_RETRY = APIConnectOptions(max_retry=1, retry_interval=0.3)
+"""Of speech: somebody waits, and is better told than kept waiting."""
 TRANSCRIPT_WAIT_S = 4.0
 """Speech without any words by then counts as not understood."""
 
@@ -49,6 +54,8 @@ def new_session(
         user_away_timeout=settings.still_there_after_s or None,
         transcription_timeout=TRANSCRIPT_WAIT_S,
         conn_options=SessionConnectOptions(
+            stt_conn_options=ONE_RETRY,
+            tts_conn_options=ONE_RETRY,
             llm_conn_options=APIConnectOptions(max_retry=0, timeout=60.0),
             max_unrecoverable_errors=MAX_FAILURES,
         ),
@@ -61,12 +68,13 @@ def turn_handling(
     settings: WorkerSettings, end_of_turn: inference.TurnDetector
 ) -> TurnHandlingOptions:
     """Who speaks when. Modes are pinned: the defaults may call a cloud service."""
+    least_s, most_s = settings.endpointing_delays_s
     return {
         "turn_detection": end_of_turn,
         "endpointing": {
             "mode": settings.endpointing,
-            "min_delay": settings.endpointing_min_s,
-            "max_delay": settings.endpointing_max_s,
+            "min_delay": least_s,
+            "max_delay": most_s,
         },
         "interruption": {
             "enabled": True,
@@ -84,14 +92,19 @@ def turn_handling(
     }
 
 
-def room_options(identity: str) -> room_io.RoomOptions:
-    """Listens to one participant; audio and transcripts are published to the room."""
+def room_options(identity: str, on_typed: TypedCallback) -> room_io.RoomOptions:
+    """Listens to one participant; audio and transcripts are published to the room.
+
+    Args:
+        identity: The participant's.
+        on_typed: Called with what the participant writes to the topic `lk.chat`.
+    """
     return room_io.RoomOptions(
         participant_identity=identity,
         # The rate at which speech is decoded and detected; short frames come sooner.
         audio_input=room_io.AudioInputOptions(sample_rate=16_000, frame_size_ms=20),
         audio_output=True,
-        text_input=True,
+        text_input=room_io.TextInputOptions(text_input_cb=on_typed),
         text_output=True,
         video_input=False,
         close_on_disconnect=True,

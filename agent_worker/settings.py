@@ -8,10 +8,14 @@ from pydantic import Field, SecretStr, model_validator
 
 from protocol.logs import LogFormat
 from protocol.settings import LogLevel
+from protocol.tracing import TracingSettings
 from speech.settings import SpeechSettings
 
+PACES_S = {"quick": (0.2, 0.7), "normal": (0.3, 1.2), "patient": (0.6, 3.0)}
+"""Delays before an answer: where the caller is likely to be done, and where not."""
 
-class WorkerSettings(SpeechSettings):
+
+class WorkerSettings(SpeechSettings, TracingSettings):
     """What the worker reads; voices and transcribers are in the base class."""
 
     livekit_url: str = Field(
@@ -93,18 +97,31 @@ class WorkerSettings(SpeechSettings):
     vad_silence_s: float = Field(
         default=0.25, ge=0.05, le=2, description="Silence that counts as a pause."
     )
+    turn_pace: Literal["quick", "normal", "patient"] = Field(
+        default="normal",
+        description=(
+            "How soon a pause counts as the end of the caller's turn: `quick` for people who are "
+            "used to machines, `patient` for those who think while they speak. Sets the two delays "
+            "below: 0.2 and 0.7, 0.3 and 1.2, 0.6 and 3 s."
+        ),
+    )
     endpointing: Literal["fixed", "dynamic"] = Field(
         default="fixed",
         description="Whether the delay before an answer adapts to the caller's pauses.",
     )
-    endpointing_min_s: float = Field(
-        default=0.3, ge=0, le=5, description="From the end of speech to the answer, at least."
+    endpointing_min_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=5,
+        description="From the end of speech to the answer, at least; unset: by TURN_PACE.",
     )
-    endpointing_max_s: float = Field(
-        default=1.2,
+    endpointing_max_s: float | None = Field(
+        default=None,
         ge=0,
         le=30,
-        description="The same where the end-of-turn model thinks that more is to come.",
+        description=(
+            "The same where the end-of-turn model thinks that more is to come; unset: by TURN_PACE."
+        ),
     )
     interruption_min_s: float = Field(
         default=0.4, ge=0, le=5, description="Speech that stops the agent, at least so long."
@@ -154,6 +171,10 @@ class WorkerSettings(SpeechSettings):
         default="Sorry, I did not catch that.",
         description="Said when speech could not be understood. Empty: silence.",
     )
+    phrase_transfer_failed: str = Field(
+        default="Sorry, I could not connect you.",
+        description="Said when a call cannot be handed over. Empty: silence.",
+    )
     phrase_still_there: str = Field(
         default="Are you still there?",
         description="Said after STILL_THERE_AFTER_S of silence. Empty: silence.",
@@ -179,8 +200,21 @@ class WorkerSettings(SpeechSettings):
         description="Port on which the worker serves Prometheus metrics; unset: nowhere.",
     )
 
+    @property
+    def endpointing_delays_s(self) -> tuple[float, float]:
+        """From the end of speech to the answer: at least, and where more may come."""
+        least_s, most_s = PACES_S[self.turn_pace]
+        return (
+            least_s if self.endpointing_min_s is None else self.endpointing_min_s,
+            most_s if self.endpointing_max_s is None else self.endpointing_max_s,
+        )
+
     @model_validator(mode="after")
     def _delays_in_order(self) -> Self:
-        if self.endpointing_max_s < self.endpointing_min_s:
-            raise ValueError("ENDPOINTING_MAX_S must not be less than ENDPOINTING_MIN_S")
+        least_s, most_s = self.endpointing_delays_s
+        if most_s < least_s:
+            raise ValueError(
+                "ENDPOINTING_MAX_S must not be less than ENDPOINTING_MIN_S; unset, they are "
+                f"{PACES_S[self.turn_pace][1]} and {PACES_S[self.turn_pace][0]}"
+            )
         return self

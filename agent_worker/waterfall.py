@@ -42,6 +42,7 @@ class Waterfall:
         wasted: Answers that were begun on a wrong guess at the transcript and thrown away.
         wasted_tokens: Tokens of theirs that had come by then.
         heard_text: What was heard of an answer that was cut off.
+        zero_s: The end of speech, in seconds since the epoch.
     """
 
     turn_id: str
@@ -51,6 +52,7 @@ class Waterfall:
     wasted: int = 0
     wasted_tokens: int = 0
     heard_text: str | None = None
+    zero_s: float = 0.0
 
     def as_json(self) -> str:
         """The form that is sent to the room."""
@@ -179,6 +181,7 @@ class Waterfalls:
             turn.wasted,
             turn.wasted_tokens,
             heard_text if interrupted else None,
+            zero_s,
         )
 
     def _of(self, turn_id: str) -> _Moments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -49,6 +50,7 @@ from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
 from flow_backend.tutor.tutor import Tutor
 from protocol.errors import ProviderError
+from protocol.tracing import tracing_to
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app.state.metrics = Metrics()
     app.state.rate_limit = RateLimit(settings.redis_url)
     slots = Slots(settings.redis_url)
+    app.state.tracing = None
     add_error_handlers(app)
     # The last one added stands outermost.
     app.add_middleware(Gate, settings=settings, rate_limit=app.state.rate_limit, slots=slots)
@@ -99,6 +102,9 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
 async def _open_parts(
     app: FastAPI, settings: BackendSettings, models: Models | None, stack: AsyncExitStack
 ) -> None:
+    if tracing := tracing_to(settings.otel_exporter_otlp_endpoint, "parley-backend"):
+        app.state.tracing = tracing
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
     database = await open_database(settings.database_url)
     stack.push_async_callback(database.dispose)
     app.state.keyring = Keyring(KeyStore(database), settings.parley_api_key)

@@ -15,6 +15,7 @@ from flow_backend.tutor.settings import TutorSettings
 from protocol.errors import ConfigError
 from protocol.logs import LogFormat
 from protocol.settings import LogLevel
+from protocol.tracing import TracingSettings
 from speech.settings import SpeechSettings
 
 _SECRET = "FLOW_SECRET_"
@@ -41,7 +42,13 @@ def _flow_secrets() -> dict[str, SecretStr]:
 
 
 class BackendSettings(
-    AccessSettings, LLMSettings, RoomSettings, SpeechSettings, ChatSettings, TutorSettings
+    AccessSettings,
+    LLMSettings,
+    RoomSettings,
+    SpeechSettings,
+    ChatSettings,
+    TutorSettings,
+    TracingSettings,
 ):
     """What the backend may use; who may call, models and rooms are in the base classes."""
 

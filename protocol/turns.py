@@ -59,6 +59,8 @@ class SessionOpened(BaseModel):
     session_id: str
     flow_version: int
     greeting: str | None = None
+    allow_interruptions: bool = True
+    """Whether the user may interrupt the greeting."""
 
 
 class TranscriptEntry(BaseModel):

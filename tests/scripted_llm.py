@@ -47,9 +47,15 @@ class ScriptedLLM:
         async with self.changed:
             await self.changed.wait_for(lambda: self.cut_off >= count)
 
+    async def until_asked(self, count: int) -> None:
+        """Waits until so many chats have come in all."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.prompts) >= count)
+
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
         self.prompts.append(body["messages"])
+        self._notify()
         if self.down:
             return JSONResponse({"error": {"message": "down"}}, status_code=503)
         last = body["messages"][-1]

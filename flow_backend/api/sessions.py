@@ -55,7 +55,10 @@ async def open_session(
         owner=caller.owner,
     )
     return SessionOpened(
-        session_id=session.id, flow_version=session.plan.version, greeting=greeting
+        session_id=session.id,
+        flow_version=session.plan.version,
+        greeting=greeting,
+        allow_interruptions=session.plan.may_be_interrupted(session.plan.start),
     )
 
 

@@ -10,8 +10,10 @@ from flow_backend.api.event_stream import EventStream
 from flow_backend.api.sessions import CallerDep, EngineDep, FlowId, Id, SessionDep, TurnId
 from flow_backend.engine.turn import Turn
 from flow_backend.replicas.remote import RemoteTurn
+from flow_backend.turn_trace import trace_turn
 from protocol.errors import FlowError
 from protocol.events import parse_event_id
+from protocol.tracing import HEADER, SpanIds
 from protocol.turns import HeardReport, TurnRequest
 
 router = APIRouter(prefix="/api/flows/{flow_id}", tags=["turns"])
@@ -37,6 +39,7 @@ async def stream(
     """Runs a turn; an unknown session id makes a session."""
     session = await engine.session_or_new(flow_id, session_id, owner=caller.owner, sees=caller.sees)
     turn: Turn | RemoteTurn = await session.start_turn(input, turn_id, speculative=speculative)
+    _trace(request, turn)
     return _stream(request, turn)
 
 
@@ -44,7 +47,14 @@ async def stream(
 async def start_turn(session: SessionDep, body: TurnRequest, request: Request) -> Response:
     """Runs a turn in a session that was opened before."""
     turn = await session.start_turn(body.input, body.turn_id, speculative=body.speculative)
+    _trace(request, turn)
     return _stream(request, turn)
+
+
+@router.post(SESSION + "/prefill", status_code=204, response_class=Response)
+async def prefill(session: SessionDep) -> None:
+    """The user begins to speak: a model that keeps a prompt cache may read ahead."""
+    await session.prefill()
 
 
 @router.get(TURN + "/events", response_class=EventStream, status_code=200)
@@ -83,6 +93,12 @@ async def heard(session: SessionDep, turn_id: TurnId, body: HeardReport) -> None
 async def drop_turn(session: SessionDep, turn_id: TurnId) -> None:
     """Discards a speculative turn, cancels a committed one; may be repeated."""
     await session.discard(await session.turn(turn_id))
+
+
+def _trace(request: Request, turn: Turn | RemoteTurn) -> None:
+    parent = SpanIds.from_header(request.headers.get(HEADER))
+    if isinstance(turn, Turn):  # another replica traces its own
+        trace_turn(turn, request.app.state.tracing, parent)
 
 
 def _stream(request: Request, turn: Turn | RemoteTurn, after: int = 0) -> EventStream:

@@ -55,6 +55,12 @@ class NodeContext:
         """What the user said."""
         return self._runner.turn.input
 
+    def take_input(self) -> bool:
+        """Whether no node has had the turn's input as an answer yet; from now on this one has."""
+        turn = self._runner.turn
+        free, turn.input_taken = not turn.input_taken, True
+        return free
+
     @property
     def history(self) -> list[Entry]:
         """The session's history before this turn."""
@@ -133,6 +139,16 @@ class NodeContext:
             ProviderError: If the model fails.
         """
         return await self._runner.speaker.converse(self, instructions, params, llm)
+
+    async def prefill(
+        self, instructions: str, params: GenerationParams, *, llm: str | None
+    ) -> None:
+        """Lets a model that keeps a prompt cache read what `converse` would ask it.
+
+        Raises:
+            ProviderError: If the model fails.
+        """
+        await self._runner.speaker.prefill(self, instructions, params, llm)
 
     async def complete(
         self, messages: list[Message], params: GenerationParams, *, llm: str | None = None

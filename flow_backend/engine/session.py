@@ -11,8 +11,9 @@ from time import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from flow_backend.engine.context import NodeContext
 from flow_backend.engine.history import due, summary_request
-from flow_backend.engine.plan import Plan
+from flow_backend.engine.plan import Plan, PlannedNode
 from flow_backend.engine.replay import replay
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.shown import show
@@ -74,6 +75,7 @@ class Session:
         self._last_merged = state.history[-1].turn_id if state.history else None
         self._tasks: set[asyncio.Task[None]] = set()
         self._summary: asyncio.Task[None] | None = None
+        self._prefill: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -104,6 +106,8 @@ class Session:
             raise FlowError("session_ended", f"Session {self.id!r} is over. Open a new one.")
         if self._current is not None:
             self._leave(self._current, "superseded")
+        if self._prefill is not None:
+            self._prefill.cancel()
         turn = Turn(self.uid, self.id, turn_id, user_input, self.state, speculative=speculative)
         self._remember(turn)
         self._current = turn
@@ -190,6 +194,42 @@ class Session:
         if effect is not None:
             self._parts.outbox.start(effect)
 
+    async def prefill(self) -> None:
+        """The user begins to speak: lets the model read what is known of the next prompt.
+
+        Only a model that keeps a prompt cache does, until a turn begins. Nothing else changes.
+        """
+        node = self._node_spoken_to()
+        runs = self._current is not None and not self._current.concluded
+        if node is None or runs or self._prefill is not None or self.state.ended:
+            return
+        turn = Turn(self.uid, self.id, "", "", self.state, speculative=True)
+        context = NodeContext(
+            Runner(turn, self.plan, self._parts, self), node, resumed=self.state.waiting
+        )
+        self._prefill = asyncio.create_task(
+            node.type.prefill(node.data, context), name=f"prefill of session {self.id}"
+        )
+        self._tasks.add(self._prefill)
+        self._prefill.add_done_callback(self._prefilled)
+
+    def _node_spoken_to(self) -> PlannedNode | None:
+        """The node that the next turn begins with, or comes to first."""
+        if self.state.node_id is not None:
+            return self.plan.nodes.get(self.state.node_id)
+        way = self.plan.start.otherwise
+        return self.plan.nodes[way.target] if way is not None else None
+
+    def _prefilled(self, task: asyncio.Task[None]) -> None:
+        """A model that cannot read ahead reads when it is asked."""
+        self._prefill = None
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ParleyError):
+            log.info("session %s: no prompt was read ahead: %s", self.id, error.code)
+        elif error is not None:
+            log.error("session %s: reading ahead failed", self.id, exc_info=error)
+
     def drop(self, turn: Turn) -> None:
         """Discards a speculative turn; cancels a committed one that still runs."""
         self._leave(turn, "cancelled" if turn.committed else "discarded")
@@ -261,8 +301,9 @@ class Session:
                 self._leave(turn, "shutdown")
             else:
                 self._suspend(turn)
-        if self._summary is not None:
-            self._summary.cancel()
+        for task in (self._summary, self._prefill):
+            if task is not None:
+                task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,17 @@ def _tool_name(edge: PlannedEdge) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
 
 
+def _tools(context: NodeContext, by_name: Mapping[str, PlannedEdge]) -> tuple[Tool, ...]:
+    return tuple(
+        Tool(
+            name=name,
+            description=f"Call this and say nothing when: {context.render(edge.condition)}",
+            parameters={"type": "object", "properties": {}},
+        )
+        for name, edge in by_name.items()
+    )
+
+
 class Speaker:
     """The speaking calls of one turn."""
 
@@ -49,15 +61,7 @@ class Speaker:
         runner = self._runner
         provider = await runner.provider(llm)
         begun, said = runner.begun_answer(), runner.turn.spoken
-        said = said.removesuffix(begun)
-        messages = build_prompt(
-            instructions,
-            runner.prompt_history(),
-            context.input,
-            said=said,
-            summary=runner.draft.summary[0],
-            passages=runner.draft.passages,
-        )
+        messages = self._prompt(context, instructions, said.removesuffix(begun))
         runner.draft.passages = []
         if begun:
             # Whoever began to speak has judged the edges.
@@ -69,14 +73,7 @@ class Speaker:
             return None
         if provider.supports_tools:
             by_name = {_tool_name(edge): edge for edge in edges}
-            tools = tuple(
-                Tool(
-                    name=name,
-                    description=f"Call this and say nothing when: {context.render(edge.condition)}",
-                    parameters={"type": "object", "properties": {}},
-                )
-                for name, edge in by_name.items()
-            )
+            tools = _tools(context, by_name)
             called = await self._answer(context, provider, messages, replace(params, tools=tools))
             return by_name.get(called or "")
         return await self._judge_beside(context, provider, messages, params, edges)
@@ -103,6 +100,34 @@ class Speaker:
                 elif isinstance(delta, UsageDelta):
                     self._runner.count(delta)
         context.speak(joint.flush())
+
+    async def prefill(
+        self, context: NodeContext, instructions: str, params: GenerationParams, llm: str | None
+    ) -> None:
+        """Lets the model read what `converse` would ask, up to the user's words.
+
+        Raises:
+            ProviderError: If the model fails.
+        """
+        provider = await self._runner.provider(llm)
+        if not provider.keeps_prompt_cache:
+            return
+        edges = self._runner.edges.judged(context) if context.resumed else ()
+        if provider.supports_tools:
+            by_name = {_tool_name(edge): edge for edge in edges}
+            params = replace(params, tools=_tools(context, by_name))
+        await provider.prefill(self._prompt(context, instructions, ""), params)
+
+    def _prompt(self, context: NodeContext, instructions: str, said: str) -> list[Message]:
+        runner = self._runner
+        return build_prompt(
+            instructions,
+            runner.prompt_history(),
+            context.input,
+            said=said,
+            summary=runner.draft.summary[0],
+            passages=runner.draft.passages,
+        )
 
     async def _answer(
         self,

@@ -60,6 +60,8 @@ class TurnStream:
         self.readers = 0
         self.on_idle: Callable[[], None] | None = None
         """Called when the last reader leaves."""
+        self.observer: Callable[[Event], None] | None = None
+        """Sees each event that is added, but for tokens."""
         self._session_id = session_id
         self._size_bytes = 0
         self._max_bytes = max_bytes
@@ -93,6 +95,8 @@ class TurnStream:
         frame = self.frame(event)
         self.closed = event.type in TERMINAL_TYPES
         self._append(frame, closing=self.closed)
+        if self.observer is not None:
+            self.observer(event)
 
     def frame(self, event: Event, seq: int | None = None) -> bytes:
         """The SSE frame of an event, with the next number unless another is given."""

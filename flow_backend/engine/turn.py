@@ -58,6 +58,8 @@ class Turn:
         self._session_uid = session_uid
         self._begun = monotonic()
         self._saved = 0
+        self.input_taken = False
+        """A node that waited for the input has got it."""
         self._visit_waited = False
         self._visit_pieces = 0
 
@@ -102,6 +104,7 @@ class Turn:
 
     def begin_visit(self, node_id: str, *, waited: bool) -> None:
         """A node is entered, or taken up again where the last turn left it."""
+        self.input_taken = self.input_taken or waited
         self.draft.node_id = node_id
         self.draft.waiting = waited
         self._visit_waited = waited

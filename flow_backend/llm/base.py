@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -108,6 +108,8 @@ class LLMProvider(ABC):
     continues_answers: bool = False
     """A prompt may end with the beginning of the assistant's message: the model goes on with it,
     in the middle of a word if need be."""
+    keeps_prompt_cache: bool = False
+    """What it has read of a prompt costs no time again, so that reading ahead is worth it."""
 
     @abstractmethod
     def stream(
@@ -138,6 +140,14 @@ class LLMProvider(ABC):
                         answer.usage = delta
         answer.text = "".join(pieces)
         return answer
+
+    async def prefill(self, messages: list[Message], params: GenerationParams) -> None:
+        """Has the model read a prompt that is about to be asked with other last words.
+
+        Raises:
+            ProviderError: As `stream` does.
+        """
+        await self.complete(messages, replace(params, max_tokens=1))
 
     @abstractmethod
     async def models(self) -> list[str]:

@@ -64,6 +64,7 @@ class Chain(LLMProvider):
         self.name = ",".join(member.provider.name for member in members)
         self.supports_tools = all(member.provider.supports_tools for member in members)
         self.continues_answers = all(member.provider.continues_answers for member in members)
+        self.keeps_prompt_cache = members[0].provider.keeps_prompt_cache
 
     async def stream(
         self, messages: list[Message], params: GenerationParams
@@ -129,6 +130,13 @@ class Chain(LLMProvider):
             " ".join(failure.message for failure in failures),
             retryable=any(failure.retryable for failure in failures),
         )
+
+    async def prefill(self, messages: list[Message], params: GenerationParams) -> None:
+        """Has the first member read a prompt, unless it rests."""
+        first = self._members[0]
+        if first.rests_until_s <= asyncio.get_running_loop().time():
+            wanted = dataclasses.replace(params, model=params.model or first.model)
+            await first.provider.prefill(messages, wanted)
 
     async def models(self) -> list[str]:
         """Models of the first member."""

@@ -24,6 +24,7 @@ class LocalProvider(OpenAIProvider):
     """Shortens requests to a model that is known to be very small."""
 
     continues_answers = True  # llama.cpp's server does when a prompt ends with an assistant
+    keeps_prompt_cache = True
 
     @property
     def small(self) -> bool:

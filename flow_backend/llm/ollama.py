@@ -16,6 +16,8 @@ from protocol.errors import ProviderError
 class OllamaProvider(OpenAIProvider):
     """Takes the first model that the server lists when none is named."""
 
+    keeps_prompt_cache = True
+
     async def _stream(
         self, messages: list[Message], params: GenerationParams
     ) -> AsyncGenerator[Delta, None]:

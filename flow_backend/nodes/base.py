@@ -82,6 +82,10 @@ class NodeType(ABC, Generic[DataT]):
     async def run(self, data: DataT, context: NodeContext) -> Outcome:
         """Does the node's work on entry."""
 
+    async def prefill(self, data: DataT, context: NodeContext) -> None:
+        """The user begins to speak to this node: gets ready what can be; changes nothing."""
+        return
+
     async def resume(self, data: DataT, context: NodeContext) -> Outcome:
         """The node waited and the user has spoken: takes an edge, or does its work again."""
         edge = await context.choose_edge()

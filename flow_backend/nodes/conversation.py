@@ -49,6 +49,10 @@ class Conversation(NodeType[ConversationData]):
         )
         return Wait() if edge is None else Go(edge=edge)
 
+    async def prefill(self, data: ConversationData, context: NodeContext) -> None:
+        """Has the model read the prompt."""
+        await context.prefill(context.render(data.instructions), data.params(), llm=data.llm)
+
     async def resume(self, data: ConversationData, context: NodeContext) -> Outcome:
         """Tries the edges that need no model first; the others are judged while answering."""
         edge = context.deterministic_edge()

@@ -14,6 +14,8 @@ from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome, Wait
 from protocol.errors import FlowError
 from protocol.events import Dtmf
 
+PRESSED = "dtmf:"
+"""Before an input that are digits for certain."""
 _DIGITS = re.compile(r"[0-9A-D*#]+")
 _PRESSED = re.compile(r"(?:dtmf:)?\s*([0-9A-Da-d*#][0-9A-Da-d*#\s]*)")
 
@@ -65,11 +67,14 @@ class PressDigit(NodeType[PressDigitData]):
         return [data.variable] if data.action == "read" else ()
 
     async def run(self, data: PressDigitData, context: NodeContext) -> Outcome:
-        """Emits the `dtmf` event.
+        """Emits the `dtmf` event, unless the digits have been pressed before the question.
 
         Raises:
             FlowError: `node_failed` if the template gives no digits.
         """
+        pressed = data.action == "read" and context.input.startswith(PRESSED)
+        if pressed and context.take_input():
+            return await self.resume(data, context)
         if data.text:
             context.speak(context.render(data.text))
         if data.action == "send":

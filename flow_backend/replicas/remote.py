@@ -93,6 +93,10 @@ class RemoteSession:
         """Discards or cancels a turn."""
         await self.call("discard", turn=turn.id)
 
+    async def prefill(self) -> None:
+        """The user begins to speak."""
+        await self.call("prefill")
+
     async def end(self) -> None:
         """Ends the session."""
         await self.call("end")

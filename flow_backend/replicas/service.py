@@ -39,6 +39,9 @@ class Service:
             case "end":
                 await session.end()
                 return {}
+            case "prefill":
+                await session.prefill()
+                return {}
             case "start":
                 turn = await session.start_turn(
                     call["input"], call["turn"], speculative=call["speculative"]

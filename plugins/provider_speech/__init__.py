@@ -3,7 +3,8 @@
 May import `speech`, `protocol` and livekit.
 """
 
+from plugins.provider_speech.chain import VoiceChain
 from plugins.provider_speech.stt import STT
 from plugins.provider_speech.tts import TTS
 
-__all__ = ["STT", "TTS"]
+__all__ = ["STT", "TTS", "VoiceChain"]

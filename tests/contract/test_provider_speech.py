@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -113,6 +114,85 @@ async def test_a_failed_voice_is_livekits_error() -> None:
     failing = TimedTTS(ProviderError("provider_unavailable", "timed failed"))
     with pytest.raises(APIError, match="timed failed"):
         await spoken(provider_speech.TTS(failing), "Hello there.")
+
+
+class Breaking(TimedTTS):
+    """Says so many words, then fails or falls silent."""
+
+    def __init__(self, words: int, *, timings: bool = True, silent: bool = False) -> None:
+        super().__init__()
+        self._words = words
+        self._silent = silent
+        self.has_word_timings = timings  # type: ignore[misc] # of this one
+
+    async def stream(self, text: str, **more: Any) -> AsyncGenerator[SpeechChunk, None]:
+        async for chunk in super().stream(text, **more):
+            if not self._words:
+                if self._silent:
+                    await asyncio.Event().wait()
+                raise ProviderError("provider_unavailable", "broken off")
+            self._words -= 1
+            words = chunk.words if self.has_word_timings else ()
+            yield replace(chunk, words=words)
+
+
+def chain(*voices: TTSProvider, stall_s: float = 5.0) -> provider_speech.VoiceChain:
+    plugins = [provider_speech.TTS(voice) for voice in voices]
+    return provider_speech.VoiceChain(plugins, pause_s=0.0, stall_s=stall_s)
+
+
+REST = ["We should go home before it is dark."]
+REST += [REST[0].partition(" ")[2], REST[0].partition(" should ")[2]]
+WHOLE = "The tide is rising now. We should go home before it is dark."
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_the_next_voice_goes_on_where_one_broke_off(silent: bool) -> None:
+    first, second = Breaking(7, silent=silent), TimedTTS()
+    voice = chain(first, second, stall_s=0.2)
+    audio, words = await spoken(voice, WHOLE)
+    # LiveKit holds back the last frames of what broke off: their words are said again.
+    assert second.texts[0] in REST
+    assert "".join(words) == WHOLE
+    assert 12.5 <= len(audio) / (2 * RATE_HZ // 10) < 14.5
+    starts_s = [word.start_time for word in words if word.strip()]
+    assert starts_s == sorted(starts_s)
+    # It rests, so that the next answer does not wait for it.
+    assert voice.model == "timed"
+    first.texts.clear()
+    await spoken(voice, "And so we do today.")
+    assert not first.texts
+
+
+async def test_without_times_what_was_spoken_is_estimated() -> None:
+    second = TimedTTS()
+    audio, words = await spoken(chain(Breaking(10, timings=False), second), WHOLE)
+    assert second.texts[0] in REST
+    assert words == []
+    assert len(audio) > 12.5 * RATE_HZ // 10 * 2
+
+
+async def test_a_voice_that_gives_no_sound_at_all_is_followed_by_the_next() -> None:
+    second = TimedTTS()
+    audio, _ = await spoken(chain(Breaking(0, silent=True), second, stall_s=0.1), WHOLE)
+    assert " ".join(second.texts) == WHOLE
+    assert len(audio) == pytest.approx(13 * RATE_HZ // 10 * 2, abs=4 * TAIL_BYTES)
+
+
+async def test_when_no_voice_can_speak_livekit_is_told() -> None:
+    with pytest.raises(APIError, match="no voice can speak"):
+        await spoken(chain(Breaking(2), Breaking(0)), WHOLE)
+
+
+async def test_a_chain_speaks_with_the_first_voice() -> None:
+    first, second = TimedTTS(), TimedTTS()
+    audio, words = await spoken(
+        chain(first, second), "The tide is ", "rising now. ", "Go home now."
+    )
+    assert first.texts == ["The tide is rising now.", "Go home now."]
+    assert second.texts == []
+    assert "".join(words) == "The tide is rising now. Go home now."
+    assert len(audio) == pytest.approx(8 * RATE_HZ // 10 * 2, abs=4 * TAIL_BYTES)
 
 
 def second_of_silence(rate_hz: int, channels: int) -> rtc.AudioFrame:

@@ -401,6 +401,29 @@ async def test_a_turn_that_is_cut_off_says_no_filler_any_more() -> None:
         assert [entry["text"] for entry in state["transcript"][2:]] == ["Ann"]
 
 
+async def test_digits_pressed_before_the_question_was_heard_answer_it() -> None:
+    async with serve_backend(["Hm."]) as backend:
+        await backend.add_flow(
+            [
+                node("start", "start"),
+                node("press_digit", "ask", action="read", text="Your number?", variable="number"),
+                node("say", "thanks", text="Thank you, {{ number }}.", wait_for_input=True),
+            ],
+            [
+                ("start", "ask", {"condition_type": "always"}),
+                ("ask", "thanks", {"condition_type": "event", "condition": "digits"}),
+                ("thanks", "ask", {"condition_type": "always"}),
+            ],
+        )
+        await backend.turn("s", "Hello.", "t1")
+        cut = {"text": "", "interrupted": True}
+        assert (await backend.call("s", "t1", "heard", cut)).status_code == 204
+        events = await backend.turn("s", "dtmf:47")
+        assert text_of(events) == "Thank you, 47."
+        # What answered one question does not answer the next.
+        assert text_of(await backend.turn("s", "dtmf:1")) == "Your number?"
+
+
 # One visit of each node type; speculative turns must leave no trace of any.
 VISITS: dict[str, dict[str, Any]] = {
     "start": {},

@@ -46,6 +46,24 @@ def test_the_keys_are_needed(monkeypatch: pytest.MonkeyPatch, name: str) -> None
         load_settings(WorkerSettings)
 
 
+@pytest.mark.parametrize(
+    ("env", "delays_s"),
+    [
+        ({}, (0.3, 1.2)),
+        ({"TURN_PACE": "quick"}, (0.2, 0.7)),
+        ({"TURN_PACE": "patient"}, (0.6, 3.0)),
+        ({"TURN_PACE": "patient", "ENDPOINTING_MAX_S": "2"}, (0.6, 2.0)),
+        ({"ENDPOINTING_MIN_S": "0"}, (0.0, 1.2)),
+    ],
+)
+def test_the_pace_sets_delays_that_are_not_set(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], delays_s: tuple[float, float]
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings(WorkerSettings).endpointing_delays_s == delays_s
+
+
 def test_delays_must_be_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENDPOINTING_MAX_S", "0.1")
     with pytest.raises(ConfigError, match="ENDPOINTING_MAX_S"):
