@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flow_backend.access.gate import Gate, needs
 from flow_backend.access.keys import Keyring
 from flow_backend.access.slots import Slots
-from flow_backend.api import flows, sessions, turns
+from flow_backend.api import flows, privacy, sessions, turns
 from flow_backend.api.body_limit import BodyLimit
 from flow_backend.api.cors import Cors
 from flow_backend.api.errors import add_error_handlers
@@ -46,6 +46,7 @@ from flow_backend.store.flows import FlowStore
 from flow_backend.store.frame_file import FrameFile
 from flow_backend.store.keys import KeyStore
 from flow_backend.store.passages import PassageStore
+from flow_backend.store.people import PeopleStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
 from flow_backend.tutor.tutor import Tutor
@@ -86,6 +87,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app.include_router(flows.router)
     app.include_router(sessions.router, dependencies=[needs("talk")])
     app.include_router(turns.router, dependencies=[needs("talk")])
+    app.include_router(privacy.router, dependencies=[needs("admin")])
     for door in (token, stream, chat, tutor, speech, completions, voice_socket):
         app.include_router(door.router, dependencies=[needs("talk"), Depends(rate_limited)])
     app.include_router(status.router)
@@ -135,11 +137,13 @@ async def _open_parts(
             speculation_s=settings.speculation_s,
             session_idle_s=settings.session_idle_s,
             session_kept_s=settings.session_kept_days * 86400,
+            conversations_kept_s=settings.conversations_kept_days * 86400,
             history_tokens=settings.history_tokens,
         ),
         flows=FlowStore(database),
         sessions=store,
         passages=PassageStore(database),
+        people=PeopleStore(database),
         writer=writer,
         outbox=outbox,
         caller=caller,

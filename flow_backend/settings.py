@@ -76,6 +76,9 @@ class BackendSettings(
     """Seconds after which a session that nobody uses ends."""
     session_kept_days: float = Field(default=30.0, gt=0)
     """Days for which an ended session stays in the database."""
+    conversations_kept_days: float = Field(default=0.0, ge=0)
+    """Days after its last message for which a conversation with the tutor stays; 0: until it is
+    deleted."""
     history_tokens: int = Field(default=1500, ge=100, le=1_000_000)
     """Tokens of history in a prompt, estimated; older turns are summarised."""
     node_entries_per_turn: int = Field(default=100, ge=1, le=10_000)

@@ -109,6 +109,41 @@ def replay(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write, such as parley.backup.gz.")],
+) -> None:
+    """Write the whole database into a file; the backend may run."""
+    from stack import backup as command
+
+    command.backup(file)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `parley backup` wrote.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete what the database has now.")
+    ] = False,
+) -> None:
+    """Fill the database from a backup; stop the backend before."""
+    from stack import backup as command
+
+    command.restore(file, replace=replace)
+
+
+@app.command()
+def migrate(
+    revision: Annotated[
+        str, typer.Argument(help="Such as 0003; head for this version's.")
+    ] = "head",
+) -> None:
+    """Take the database's tables to a revision, up or down; stop the backend before."""
+    from stack import backup as command
+
+    command.migrate(revision)
+
+
+@app.command()
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A wav, flac, ogg or mp3 file.")],
@@ -159,6 +194,7 @@ def _mount(name: str, about: str) -> None:
 _mount("flow", "Work with flows.")
 _mount("keys", "Make, list and revoke API keys.")
 _mount("models", "Work with models for the embedded server.")
+_mount("privacy", "Find and delete what is kept of a person.")
 _mount("sip", "Telephone numbers for the agent.")
 _mount("voices", "Work with voices.")
 

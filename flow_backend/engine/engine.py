@@ -29,6 +29,7 @@ from flow_backend.outbound.call import HttpCaller
 from flow_backend.outbound.outbox import Outbox
 from flow_backend.store.flows import FlowStore
 from flow_backend.store.passages import PassageStore
+from flow_backend.store.people import PeopleStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
 from protocol.errors import FlowError, ParleyError, StreamError
@@ -71,6 +72,8 @@ class EngineLimits:
     """A session that is not used for so long ends."""
     session_kept_s: float = 30 * 86400.0
     """How long an ended session stays in the database."""
+    conversations_kept_s: float = 0.0
+    """How long a conversation with the tutor stays after its last message; 0: for good."""
     memory_idle_s: float = 300.0
     """How long an idle session stays in memory."""
     history_tokens: int = 1500
@@ -86,6 +89,7 @@ class EngineParts:
     flows: FlowStore
     sessions: SessionStore
     passages: PassageStore
+    people: PeopleStore
     writer: Writer
     outbox: Outbox
     caller: HttpCaller
@@ -232,6 +236,33 @@ class Engine:
                 await session.aclose()
                 await self._parts.writer.durable()
                 await self._replicas.release([key])
+
+    async def flush(self) -> None:
+        """Returns when all that this process was handed in is in the database."""
+        await self._parts.writer.durable()
+
+    async def forget(self, flow_id: str, session_id: str) -> None:
+        """Ends a session; from now on nothing of it is written, wherever it is."""
+        session = await self._find(flow_id, session_id)
+        if isinstance(session, Session):
+            await self.forget_own(session)
+        elif session is not None:
+            await session.call("forget")
+
+    async def forget_own(self, session: Session) -> None:
+        """Forgets a session that this process has."""
+        await session.end()
+        session.forgotten = True
+        await self._parts.outbox.forget(session.uid)
+        await session.aclose()
+        await self._parts.writer.durable()
+        key = session.plan.flow.id, session.id
+        async with self._loading_of(key):
+            self._sessions.pop(key, None)
+            self._parts.writer.let_go(session.uid)
+            if self._replicas is not None:
+                turn_ids = session.turn_ids
+                await self._replicas.forget(key, session.uid, turn_ids)
 
     async def check_sessions(self) -> None:
         """Gives up sessions that another replica has taken while this one counted as dead."""
@@ -428,6 +459,8 @@ class Engine:
             if ended := self._sessions.get((flow_id, session_id)):
                 ended.state.ended = True
         await parts.sessions.forget(now - limits.session_kept_s)
+        if limits.conversations_kept_s:
+            await parts.people.forget_conversations(now - limits.conversations_kept_s)
         await parts.passages.forget(now - max(limits.session_kept_s, _PASSAGES_KEPT_S))
         await recover_lost_turns(parts.sessions, now - _LOST_AFTER_S)
         await parts.outbox.recover()

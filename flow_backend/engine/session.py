@@ -68,6 +68,8 @@ class Session:
         """Counts the replicas that have had it."""
         self.last_used = time()
         """Unix seconds."""
+        self.forgotten = False
+        """Nothing of it is written any more."""
         self._parts = parts
         self._stored_turns = set(stored_turns)
         self._turns: OrderedDict[str, Turn] = OrderedDict()
@@ -76,6 +78,11 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._summary: asyncio.Task[None] | None = None
         self._prefill: asyncio.Task[None] | None = None
+
+    @property
+    def turn_ids(self) -> set[str]:
+        """Of every turn that there was."""
+        return {*self._stored_turns, *self._turns}
 
     @property
     def busy(self) -> bool:
@@ -434,6 +441,8 @@ class Session:
         """Hands in everything that a committed turn left behind."""
         writer = self._parts.writer
         writer.unfollow(turn)
+        if self.forgotten:
+            return
         self._stored_turns.add(turn.id)
         self.save()
         writer.put(turns, turn.turn_row())
@@ -443,6 +452,8 @@ class Session:
 
     def save(self) -> None:
         """Hands the session's row to the writer."""
+        if self.forgotten:
+            return
         self._parts.writer.put(sessions, self.row())
 
     def row(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Outbox:
         """Makes the call of a row that is in the database, unless it is under way."""
         task = self._running.get(row["id"])
         if task is None:
-            task = asyncio.create_task(self._run(row), name=f"effect {row['id']}")
+            task = asyncio.create_task(self._run(row), name=f"effect of {row['session_uid']}")
             self._running[row["id"]] = task
             task.add_done_callback(lambda _: self._running.pop(row["id"], None))
         return task
@@ -81,6 +81,14 @@ class Outbox:
                 return HttpAnswer.model_validate_json(row.result)
             task = self.start(dict(row._mapping))
         return await asyncio.shield(task)
+
+    async def forget(self, session_uid: str) -> None:
+        """Stops the calls of a session; nothing of them is written any more."""
+        mine = [task for task in self._running.values() if task.get_name().endswith(session_uid)]
+        for task in mine:
+            task.cancel()
+        if mine:
+            await asyncio.wait(mine)
 
     async def recover(self, *, whatever_claimed: bool = False) -> int:
         """Begins the calls that a process left behind when it died; gives their number.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -94,6 +95,16 @@ class Relay:
             else:
                 left.frames.update(frames_of(fields))
         return uid, turn_id, left
+
+    async def forget(self, session: tuple[str, str], uid: str, turn_ids: Iterable[str]) -> None:
+        """Deletes the events of a session's turns.
+
+        Raises:
+            RedisError: If Redis cannot be reached; they go after a while by themselves.
+        """
+        await self._redis.delete(
+            _last_key(*session), *(turn_key(uid, turn_id) for turn_id in turn_ids)
+        )
 
     async def _send_all(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -73,6 +73,12 @@ class Replicas:
     async def release(self, keys: Iterable[SessionKey]) -> None:
         """Lets go of sessions that are in the database."""
         await self._membership.release(keys)
+
+    async def forget(self, key: SessionKey, uid: str, turn_ids: Iterable[str]) -> None:
+        """Deletes what Redis has of a session."""
+        with suppress(RedisError):
+            await self.relay.forget(key, uid, turn_ids)
+        await self._membership.release([key])
 
     def remote(self, flow_id: str, session_id: str, replica_id: str) -> RemoteSession:
         """A session that another replica has."""

@@ -36,6 +36,9 @@ class Service:
                 return {"uid": session.uid, "owner": session.owner}
             case "show":
                 return (await session.shown()).model_dump(mode="json")
+            case "forget":
+                await self._engine.forget_own(session)
+                return {}
             case "end":
                 await session.end()
                 return {}

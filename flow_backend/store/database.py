@@ -7,11 +7,13 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Dialect, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from protocol.errors import ConfigError
 
@@ -38,10 +40,7 @@ async def open_database(url: str) -> AsyncEngine:
         if engine.dialect.name == "sqlite":
             Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
         async with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                await connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
-                )
+            await begin_changes(connection)
             await connection.run_sync(migrate)
     except (DBAPIError, OSError) as error:
         await engine.dispose()
@@ -54,9 +53,53 @@ async def open_database(url: str) -> AsyncEngine:
     return engine
 
 
+async def begin_changes(connection: AsyncConnection) -> None:
+    """Keeps other processes from changing the tables, and makes the changes one transaction."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+        )
+    else:
+        # Python's driver would begin a transaction at the first row that is written, not before.
+        await connection.execute(text("BEGIN IMMEDIATE"))
+
+
 def migrate(connection: Connection) -> None:
     """Brings the tables up to date."""
     command.upgrade(migration_config(connection), "head")
+
+
+async def change_revision(url: str, revision: str) -> tuple[str, str]:
+    """Takes the tables to a revision, up or down, in one transaction; nothing else is opened.
+
+    Returns:
+        The revision before, empty for none, and the one after.
+
+    Raises:
+        ConfigError: `setting_invalid` for a revision that there is not; as `open_database` does.
+    """
+    engine = _make_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await begin_changes(connection)
+            return await connection.run_sync(_change_revision, revision)
+    finally:
+        await engine.dispose()
+
+
+def _change_revision(connection: Connection, revision: str) -> tuple[str, str]:
+    config = migration_config(connection)
+    known = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
+    after = known[0] if revision == "head" else revision
+    if after not in known:
+        raise ConfigError(
+            "setting_invalid",
+            f"There is no revision {revision!r}; there are {', '.join(reversed(known))}.",
+        )
+    before = MigrationContext.configure(connection).get_current_revision()
+    down = before is not None and known.index(before) < known.index(after)
+    (command.downgrade if down else command.upgrade)(config, after)
+    return before or "", after
 
 
 def migration_config(connection: Connection) -> Config:
@@ -115,6 +158,8 @@ def _make_engine(url: str) -> AsyncEngine:
             "synchronous=NORMAL",
             "busy_timeout=5000",
             "foreign_keys=ON",
+            # What is deleted or replaced does not stay in free pages.
+            "secure_delete=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

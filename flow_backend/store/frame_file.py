@@ -101,6 +101,10 @@ class FrameFile:
         """What the writer gathered is in the database."""
         self._empty(1 - self._current)
 
+    def all_stored(self) -> None:
+        """No speech stays in the files of an idle process."""
+        self.clear()
+
     def close(self) -> None:
         """Closes the files."""
         for file in self._files:

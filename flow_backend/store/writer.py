@@ -50,6 +50,9 @@ class Batches(Protocol):
     def batch_stored(self) -> None:
         """What was gathered is in the database."""
 
+    def all_stored(self) -> None:
+        """Nothing is left that is not, and no turn runs."""
+
 
 class Writer:
     """Owns the writing task; open with `async with`.
@@ -190,6 +193,8 @@ class Writer:
                 self._refusals = 0
                 if self._batches is not None:
                     self._batches.batch_stored()
+                    if not (self._growing or self._rows or self._chunks):
+                        self._batches.all_stored()
             except (SQLAlchemyError, OSError) as failure:
                 error = failure
                 self._keep(rows, chunks, failure)

@@ -18,6 +18,8 @@ from tests.integration.postgres import postgres
 from tests.integration.redis_server import redis_server
 from tests.scripted_llm import ScriptedLLM
 
+pytestmark = pytest.mark.slow
+
 ANSWER = " ".join(f"word{number}" for number in range(40))
 
 

@@ -98,7 +98,7 @@ async def test_migrations_keep_what_is_there_up_and_down(database_url: str) -> N
 
     def fill(connection: Connection, number: int) -> None:
         for table, present in columns(connection).items():
-            row = _row(table, number)
+            row = row_of(table, number)
             here = {column.name: row[column.name] for column in present if column.name in row}
             connection.execute(insert(table), [here])
 
@@ -138,7 +138,7 @@ async def test_migrations_keep_what_is_there_up_and_down(database_url: str) -> N
         await engine.dispose()
 
 
-def _row(table: Table, number: int) -> dict[str, Any]:
+def row_of(table: Table, number: int) -> dict[str, Any]:
     """A row that may stand beside those of other numbers."""
     values: dict[str, Any] = {}
     for column in table.columns:
