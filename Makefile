@@ -10,7 +10,7 @@ PAGE_SOURCES := $(wildcard web/*.json web/*.ts web/index.html) \
 NODE_PATH_FIRST = PATH="$$(command -v npm >/dev/null || echo $(CURDIR)/$(BIN):)$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run env web web-test dev test e2e unit lint format lock settings clean
+.PHONY: help run env web web-test dev test e2e unit lint format lock settings audit licences clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,13 @@ format: ## write the code as ruff wants it
 lock: ## renew the lock files; UPGRADE=1 takes the newest versions
 	@$(BIN)/uv pip compile pyproject.toml --group build $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --group build --group dev $(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.lock -o requirements-dev.lock
+
+audit: ## known faults of the locked dependencies, as far as the registries answer
+	@$(PYTHON) stack/bootstrap.py --dev --without-system
+	@$(BIN)/python -m stack.audit $(ARGS)
+
+licences: ## write docs/dependencies.md from the lock files and the packages
+	@$(BIN)/python -m stack.licence_page
 
 settings: ## write .env.example and docs/settings.md from the settings classes
 	@$(BIN)/python -m stack.settings_pages
