@@ -35,6 +35,7 @@ from agent_worker.flow_executor import FlowExecutor
 from agent_worker.keypad import Keypad, Wanted
 from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
+from agent_worker.recording import CallAbout, Recording
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
 from agent_worker.transfer import TransferError, destination, hand_over
@@ -94,6 +95,7 @@ class Call:
         self._was_asked = False
         """Whether the caller, who is silent, was asked if they are still there."""
         self._hanging_up = False
+        self._recording: Recording | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -114,13 +116,26 @@ class Call:
             await self._start_flow(participant)
 
     async def aclose(self) -> None:
-        """Settles what is open at the backend and closes the connections."""
+        """Settles what is open at the backend, closes the connections and ends the recording."""
         if self._keypad is not None:
             self._keypad.close()
         if self._conversation is not None:
             await self._conversation.aclose()
         for executor in self._executors:
             await executor.aclose()
+        if self._recording is not None:
+            await self._recording.end(self._about())
+
+    def _about(self) -> CallAbout:
+        return CallAbout(
+            room=self._ctx.job.room.name,
+            participant=self._participant.identity if self._participant is not None else "",
+            sessions=[
+                {"flow_id": executor.flow_id, "session_id": executor.session_id}
+                for executor in self._executors
+                if executor.session_id is not None
+            ],
+        )
 
     async def _start_flow(self, participant: rtc.RemoteParticipant) -> None:
         flow_id = chosen_flow(self._ctx, participant) or self._settings.flow_id
@@ -225,6 +240,10 @@ class Call:
             record=False,
         )
         self._offer_interruption(session, participant.identity)
+        if (folder := self._settings.recordings_dir) is not None:
+            self._recording = await Recording.begin(
+                session, folder, kept_days=self._settings.recordings_kept_days
+            )
 
     def _offer_interruption(self, session: AgentSession[None], identity: str) -> None:
         def interrupt(call: rtc.RpcInvocationData) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -188,6 +189,14 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         ge=0,
         le=30,
         description="Shorter sounds that hold no words are passed over in silence.",
+    )
+    recordings_dir: Path | None = Field(
+        default=None,
+        description="Folder in which calls are recorded, sound and transcript; unset: they are "
+        "not. Callers must know: let the greeting say so.",
+    )
+    recordings_kept_days: float = Field(
+        default=30, gt=0, description="Days after which a recording is deleted."
     )
     log_level: LogLevel = Field(default="INFO", description="Least severity that is logged.")
     log_format: LogFormat = Field(

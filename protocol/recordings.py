@@ -1,0 +1,53 @@
+"""Files of recorded calls: the worker writes them, and a person's are found and deleted here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+SOUND_SUFFIX = ".ogg"
+ACCOUNT_SUFFIX = ".json"
+
+
+def accounts(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every whole recording's account; a file that is none of ours is passed over."""
+    for path in sorted(folder.glob(f"*{ACCOUNT_SUFFIX}")):
+        with suppress(ValueError, OSError):
+            account = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(account, dict) and "sessions" in account:
+                yield path, account
+
+
+def delete_of_sessions(folder: Path, session_ids: Collection[str]) -> int:
+    """Deletes the recordings in which one of these sessions answered; gives how many.
+
+    Raises:
+        OSError: A file cannot be deleted.
+    """
+    found = [
+        path
+        for path, account in accounts(folder)
+        if any(session["session_id"] in session_ids for session in account["sessions"])
+    ]
+    for path in found:
+        path.with_suffix(SOUND_SUFFIX).unlink(missing_ok=True)
+        path.unlink()
+    return len(found)
+
+
+def forget_old(folder: Path, *, older_than_s: float) -> int:
+    """Deletes sound and accounts that were last written so long ago; gives how many files."""
+    before = time.time() - older_than_s
+    old = [
+        path
+        for suffix in (SOUND_SUFFIX, ACCOUNT_SUFFIX)
+        for path in folder.glob(f"2*Z{suffix}")
+        if path.stat().st_mtime < before
+    ]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)

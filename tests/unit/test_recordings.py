@@ -1,0 +1,48 @@
+"""Files of recorded calls."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from protocol.recordings import accounts, delete_of_sessions, forget_old
+
+
+def made(folder: Path, name: str, session_id: str) -> None:
+    (folder / f"{name}.ogg").write_bytes(b"OggS")
+    (folder / f"{name}.json").write_text(
+        json.dumps({"sessions": [{"flow_id": "f", "session_id": session_id}]})
+    )
+
+
+def sessions(folder: Path) -> list[str]:
+    return [account["sessions"][0]["session_id"] for _, account in accounts(folder)]
+
+
+def test_a_sessions_recordings_are_found_and_deleted(tmp_path: Path) -> None:
+    made(tmp_path, "20261121T100000.000000Z", "one")
+    made(tmp_path, "20261121T110000.000000Z", "two")
+    (tmp_path / "notes.json").write_text("[]")
+    (tmp_path / "broken.json").write_text("{")
+    assert sessions(tmp_path) == ["one", "two"]
+    assert delete_of_sessions(tmp_path, {"one"}) == 1
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [
+        "20261121T110000.000000Z.json",
+        "20261121T110000.000000Z.ogg",
+        "broken.json",
+        "notes.json",
+    ]
+
+
+def test_old_recordings_are_forgotten_and_strange_files_stay(tmp_path: Path) -> None:
+    made(tmp_path, "20261001T100000.000000Z", "old")
+    made(tmp_path, "20261121T110000.000000Z", "new")
+    strange = tmp_path / "album.ogg"
+    strange.write_bytes(b"OggS")
+    for path in (*tmp_path.glob("20261001*"), strange):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert forget_old(tmp_path, older_than_s=86_400) == 2
+    assert sessions(tmp_path) == ["new"]
+    assert strange.exists()
