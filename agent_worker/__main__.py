@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import sys
 
 from agent_worker.agent import serve
@@ -13,6 +14,9 @@ from agent_worker.settings import WorkerSettings
 from protocol import logs
 from protocol.errors import ParleyError
 from protocol.settings import load_settings
+
+LOADED_AHEAD = ("httpcore", "anyio._backends._asyncio")
+"""What httpx imports with its first request, which would stop the first call's loop for 0.2 s."""
 
 
 def main() -> int:
@@ -33,6 +37,8 @@ async def run(settings: WorkerSettings) -> None:
     Raises:
         ParleyError: The engines cannot be loaded.
     """
+    for module in LOADED_AHEAD:
+        importlib.import_module(module)
     async with SpeechEngines(settings) as engines:
         await engines.load()
         await serve(settings, functools.partial(new_session, settings, engines))

@@ -28,22 +28,22 @@ from livekit.agents import (
 from livekit.agents.voice import SpeechHandle
 
 from agent_worker import metrics as counts
-from agent_worker.conversation import Action, Conversation
+from agent_worker.actions import Actions, CallControl
+from agent_worker.conversation import Conversation
 from agent_worker.dispatch import chosen_flow, told_before
 from agent_worker.flow_agent import FlowAgent
 from agent_worker.flow_executor import FlowExecutor
-from agent_worker.keypad import Keypad, Wanted
+from agent_worker.keypad import Keypad
 from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
 from agent_worker.recording import CallAbout, Recording
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
-from agent_worker.transfer import TransferError, destination, hand_over
+from agent_worker.transfer import TransferError
 from agent_worker.turn_trace import send_trace
 from agent_worker.waterfall import TOPIC, Waterfall
 from plugins import flow_llm
 from protocol.errors import ParleyError
-from protocol.events import Dtmf
 from protocol.logs import about
 from protocol.tracing import Tracing
 from protocol.turns import SessionOpened
@@ -89,9 +89,7 @@ class Call:
         self._apology: SpeechHandle | None = None
         self._replies: dict[str, SpeechHandle] = {}
         """The speech of each turn that is not over."""
-        self._actions: dict[str, list[Action]] = {}
-        """What turns ask for that is done when their speech is over."""
-        self._performing = asyncio.Lock()
+        self._actions: Actions | None = None
         self._was_asked = False
         """Whether the caller, who is silent, was asked if they are still there."""
         self._hanging_up = False
@@ -142,7 +140,6 @@ class Call:
         executor = self._new_executor(flow_id, told_before(self._ctx))
         self._conversation = conversation = Conversation(executor, traced=self._tracing is not None)
         conversation.protected = self._protect
-        conversation.asked = self._on_action
         self._listening = Listening(conversation.waterfalls)
         self._keypad = Keypad(
             self._ctx.room,
@@ -150,6 +147,15 @@ class Call:
             on_press=self._on_press,
             on_digits=lambda digits: self._ask(f"{DIGITS}{digits}"),
         )
+        control = CallControl(
+            own=self._own,
+            go_on_with=self._go_on_with,
+            failed=lambda: self._apologise(self._settings.phrase_transfer_failed),
+            leave=lambda: self._end_call("another agent has the call", leave=True),
+            end=self._end_call,
+        )
+        self._actions = Actions(self._ctx, participant, self._keypad, control)
+        conversation.asked = self._actions.asked
         model = flow_llm.LLM(conversation, flow_id=flow_id)
         agent = FlowAgent(
             on_reply=self._on_reply,
@@ -277,47 +283,6 @@ class Call:
             with contextlib.suppress(RuntimeError):  # not to be cut, or the caller has left
                 self._session.interrupt()
 
-    def _on_action(self, turn_id: str, action: Action, spoke: bool) -> None:
-        assert self._keypad is not None
-        if isinstance(action, Dtmf) and action.action == "read":
-            self._keypad.expect(Wanted.from_event(action.data))
-        elif isinstance(action, Dtmf) and not spoke:
-            self._own(self._perform([action], ended=False))
-        else:
-            self._actions.setdefault(turn_id, []).append(action)
-
-    async def _perform(self, actions: list[Action], *, ended: bool) -> None:
-        """Does what a turn asked for, in its order; then ends the call if the flow has."""
-        async with self._performing:
-            await self._perform_in_turn(actions, ended=ended)
-
-    async def _perform_in_turn(self, actions: list[Action], *, ended: bool) -> None:
-        assert self._keypad is not None
-        assert self._participant is not None
-        for action in actions:
-            try:
-                if isinstance(action, Dtmf):
-                    await self._keypad.send(action.digits)
-                    continue
-                to = destination(action.to)
-                logger.info("room %s: handed over to a %s", self._ctx.room.name, to.kind)
-                if to.kind == "flow":
-                    await self._go_on_with(to.name, action.data)
-                    ended = False
-                    continue
-                await hand_over(self._ctx, self._participant, to, action.data)
-                if to.kind == "agent":
-                    self._end_call("another agent has the call", leave=True)
-                # Who is sent elsewhere leaves the room, and with them the session ends.
-                return
-            except rtc.participant.PublishDTMFError:
-                logger.warning("Digits could not be sent")
-            except TransferError as error:
-                logger.warning("The call could not be handed over: %s", error)
-                self._say(self._settings.phrase_transfer_failed)
-        if ended:
-            self._end_call()
-
     async def _go_on_with(self, flow_id: str, variables: dict[str, Any]) -> None:
         """The call goes on with another flow.
 
@@ -424,10 +389,8 @@ class Call:
             self._own(self._show(waterfall))
         self._conversation.heard(turn_id, heard, interrupted=interrupted)
         ended = self._conversation.ended_by == turn_id
-        if actions := self._actions.pop(turn_id, []):
-            self._own(self._perform(actions, ended=ended))
-        elif ended:
-            self._end_call()
+        assert self._actions is not None
+        self._actions.speech_done(turn_id, ended=ended)
 
     def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
         if event.source == "generate_reply":
