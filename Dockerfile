@@ -2,6 +2,14 @@
 # One image for the backend, the worker and the embedded language model; the command says which.
 # It holds piper-tts, so whoever passes it on does so under GPL-3.0-or-later: docs/licensing.md.
 
+FROM node:22-bookworm-slim AS page
+WORKDIR /app/web
+COPY web/package.json web/package-lock.json ./
+COPY web/client/package.json ./client/
+RUN npm ci --no-audit --no-fund
+COPY web ./
+RUN npm run build
+
 FROM python:3.11-slim-bookworm AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 WORKDIR /app
@@ -16,6 +24,7 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY agent_worker ./agent_worker
 COPY bench ./bench
 COPY flow_backend ./flow_backend
+COPY --from=page /app/flow_backend/page ./flow_backend/page
 COPY plugins ./plugins
 COPY protocol ./protocol
 COPY speech ./speech
@@ -34,7 +43,7 @@ RUN useradd --create-home --uid 10001 parley \
     && install -d -o parley -g parley /home/parley/.cache /home/parley/data
 COPY --from=build /opt/parley /opt/parley
 COPY LICENSE NOTICE /usr/share/doc/parley/
-ENV PATH=/opt/parley/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/parley/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 USER 10001
 WORKDIR /home/parley/data
 ENTRYPOINT ["python"]

@@ -17,6 +17,7 @@ from agent_worker.call import Call
 from agent_worker.flow_executor import tls_context
 from agent_worker.session import SessionFactory
 from agent_worker.settings import WorkerSettings
+from protocol.errors import ConfigError
 from protocol.tracing import Tracing, tracing_to
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     The first signal lets the calls end, for `drain_s` at most; a second one ends them.
 
     Raises:
-        RuntimeError: LiveKit could not be reached, many times.
+        ConfigError: `start_failed`: LiveKit could not be reached, or refused, many times.
     """
     if settings.backend_url.startswith("https:"):
         await asyncio.to_thread(tls_context)
@@ -78,16 +79,25 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(server.run())
-        waiting = tasks.create_task(asked.wait())
+    running = asyncio.create_task(server.run())
+    waiting = asyncio.create_task(asked.wait())
+    try:
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
         if not running.done():
             await _drain(server, again)
             await server.aclose()
-    if tracing is not None:
-        await asyncio.to_thread(tracing.close)
+        await running
+    except RuntimeError as error:
+        raise ConfigError(
+            "start_failed",
+            f"LiveKit at {settings.livekit_url} takes no worker ({error}). Is the server running, "
+            "and do LIVEKIT_API_KEY and LIVEKIT_API_SECRET fit it?",
+        ) from error
+    finally:
+        waiting.cancel()
+        running.cancel()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
 
 async def _drain(server: AgentServer, hurry: asyncio.Event) -> None:

@@ -11,9 +11,7 @@ from livekit.agents import llm
 from livekit.plugins import openai
 
 from agent_worker.livekit_plugins import names, plugin, set_up
-from agent_worker.settings import WorkerSettings
-
-OPENAI_URL = "https://api.openai.com/v1"
+from agent_worker.settings import OPENAI_URL, WorkerSettings
 
 
 def prepare(settings: WorkerSettings) -> None:

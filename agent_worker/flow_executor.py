@@ -23,7 +23,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_sse import EventSource, SSEError
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from protocol.errors import FlowError, ParleyError, StreamError, error_for
 from protocol.events import (
@@ -154,13 +154,10 @@ class FlowExecutor:
             span: The backend's spans of the turn become children of this one.
 
         Raises:
-            pydantic.ValidationError: The input is longer, or the id other, than the contract
+            FlowError: `request_invalid`: the input is longer, or the id other, than the contract
                 allows.
         """
-        request = TurnRequest(
-            input=user_input, turn_id=turn_id or _new_id("turn"), speculative=speculative
-        )
-        return FlowTurn(self, request, span=span)
+        return FlowTurn(self, _turn_request(user_input, turn_id, speculative), span=span)
 
     async def process_user_input_streaming(self, user_input: str) -> AsyncGenerator[str, None]:
         """Gives the spoken pieces of the answer as they come, by the simple form.
@@ -174,8 +171,8 @@ class FlowExecutor:
         """
         if self.session_id is None:
             self.session_id = _new_id("session")
-        url_form = len(quote(user_input)) <= SIMPLE_FORM_MAX_BYTES
-        turn = FlowTurn(self, TurnRequest(input=user_input, turn_id=_new_id("turn")), url_form)
+        url_form = len(quote(user_input, errors="replace")) <= SIMPLE_FORM_MAX_BYTES
+        turn = FlowTurn(self, _turn_request(user_input), url_form)
         try:
             async with aclosing(turn.events()) as events:
                 async for event in events:
@@ -468,6 +465,22 @@ def key_header(api_key: SecretStr | None) -> dict[str, str]:
 def tls_context() -> ssl.SSLContext:
     """The trusted certificates; reading them takes some 0.2 s, once."""
     return ssl.create_default_context()
+
+
+def _turn_request(
+    user_input: str, turn_id: str | None = None, speculative: bool = False
+) -> TurnRequest:
+    try:
+        return TurnRequest(
+            input=user_input, turn_id=turn_id or _new_id("turn"), speculative=speculative
+        )
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{problem['loc'][0]}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        # The cause is left out: it would hold what was said.
+        raise FlowError("request_invalid", f"This turn cannot be sent. {wrong}.") from None
 
 
 def _new_id(kind: str) -> str:

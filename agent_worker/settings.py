@@ -8,12 +8,14 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from protocol.logs import LogFormat
-from protocol.settings import LogLevel
+from protocol.settings import HTTP_URL_PATTERN, LIVEKIT_URL_PATTERN, LogLevel
 from protocol.tracing import TracingSettings
 from speech.settings import SpeechSettings
 
 PACES_S = {"quick": (0.2, 0.7), "normal": (0.3, 1.2), "patient": (0.6, 3.0)}
 """Delays before an answer: where the caller is likely to be done, and where not."""
+OPENAI_URL = "https://api.openai.com/v1"
+"""Where BRAIN=openai asks unless told otherwise."""
 
 
 class WorkerSettings(SpeechSettings, TracingSettings):
@@ -21,7 +23,7 @@ class WorkerSettings(SpeechSettings, TracingSettings):
 
     livekit_url: str = Field(
         default="ws://127.0.0.1:7880",
-        pattern=r"^(ws|wss|http|https)://.+",
+        pattern=LIVEKIT_URL_PATTERN,
         description="LiveKit server.",
     )
     livekit_api_key: str = Field(min_length=1, description="API key of the LiveKit server.")
@@ -36,7 +38,7 @@ class WorkerSettings(SpeechSettings, TracingSettings):
     )
     backend_url: str = Field(
         default="http://127.0.0.1:8000",
-        pattern=r"^https?://.+",
+        pattern=HTTP_URL_PATTERN,
         description="Root of the flow backend.",
     )
     parley_api_key: SecretStr | None = Field(
@@ -72,7 +74,7 @@ class WorkerSettings(SpeechSettings, TracingSettings):
     )
     openai_base_url: str | None = Field(
         default=None,
-        pattern=r"^https?://.+",
+        pattern=HTTP_URL_PATTERN,
         description="The endpoint for BRAIN=openai; OpenAI's own by default.",
     )
     openai_api_key: SecretStr | None = Field(default=None, description="Its key.")
@@ -217,6 +219,13 @@ class WorkerSettings(SpeechSettings, TracingSettings):
             least_s if self.endpointing_min_s is None else self.endpointing_min_s,
             most_s if self.endpointing_max_s is None else self.endpointing_max_s,
         )
+
+    @model_validator(mode="after")
+    def _somebody_answers(self) -> Self:
+        asked = {part.strip().partition("/")[0] for part in self.brain.split(",")}
+        if "openai" in asked and self.openai_api_key is None and self.openai_base_url is None:
+            raise ValueError("BRAIN=openai needs OPENAI_API_KEY or OPENAI_BASE_URL")
+        return self
 
     @model_validator(mode="after")
     def _delays_in_order(self) -> Self:

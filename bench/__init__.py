@@ -2,3 +2,5 @@
 
 May import everything but `stack`.
 """
+
+import speech  # noqa: F401 - before onnxruntime, which reports to its maker otherwise

@@ -56,6 +56,7 @@ class Caller:
         self._speech: asyncio.Queue[tuple[Audio, asyncio.Future[float]]] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._hearing = asyncio.Event()
+        self._hung_up = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -106,8 +107,14 @@ class Caller:
         await caller.room.connect(url, token.to_jwt())
         try:
             await caller.open_microphone(mic_rate_hz, mic_channels)
-            caller._own(caller._run_microphone())
-            yield caller
+            microphone = asyncio.create_task(caller._run_microphone())
+            try:
+                yield caller
+            finally:
+                # The native side must not find the caller of its last frame gone.
+                caller._hung_up = True
+                await asyncio.wait({microphone})
+                caller._source.clear_queue()
         finally:
             for task in list(caller._tasks):
                 task.cancel()
@@ -193,7 +200,7 @@ class Caller:
         rest = np.zeros(0, dtype=np.float32)
         spoken: asyncio.Future[float] | None = None
         next_s = time.perf_counter()
-        while True:
+        while not self._hung_up:
             if spoken is None and not self._speech.empty():
                 speech, spoken = self._speech.get_nowait()
                 rest = soxr.resample(speech, MIC_RATE_HZ, self._mic_rate_hz)

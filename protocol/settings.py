@@ -32,6 +32,10 @@ LogLevel = Annotated[
 ]
 """Least severity that is logged, in either case."""
 
+_ADDRESS = r"://[^\s/?#]+(/\S*)?$"
+HTTP_URL_PATTERN = "^https?" + _ADDRESS
+LIVEKIT_URL_PATTERN = "^(wss?|https?)" + _ADDRESS
+
 
 class _FileSource(PydanticBaseSettingsSource):
     """Takes a field's value from the file that `<NAME>_FILE` names."""

@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Body(BaseModel):
-    """Request bodies name what they do not know instead of ignoring it."""
+    """Request bodies name what they do not know instead of ignoring it.
 
-    model_config = ConfigDict(extra="forbid")
+    Their validation errors do not repeat what was given: it may be somebody's words.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class TurnRequest(Body):

@@ -18,7 +18,7 @@ from speech.audio import read_wav, resample, to_int16
 from stack.caller import RATE_HZ, Caller, invite
 from stack.parts import backend_url
 from stack.settings import StackSettings
-from stack.terminal import lines_typed
+from stack.terminal import line_typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,10 @@ async def _call(
             await asyncio.wait({talk})
             if not talk.cancelled():
                 talk.result()
-    if options.record is not None:
+    if options.record is not None and caller.recorded_s:
         console.print(f"The agent's audio is in {options.record}.")
+    elif options.record is not None:
+        console.print(f"The agent sent no audio: {options.record} is empty.")
 
 
 async def _talk(
@@ -95,13 +97,32 @@ async def _talk(
             )
     elif options.text:
         console.print("Type to the agent; end with Ctrl-D.")
-        async for line in lines_typed():
-            caller.mark()
-            await caller.write(line)
-            await caller.answered(options.wait_s)
+        await _type(caller, options.wait_s, console)
     else:
         console.print("Speak; Ctrl-C hangs up.")
-        await caller.gone()
+        console.print(f"The call ended: {await caller.gone()}.")
+
+
+async def _type(caller: Caller, wait_s: float, console: Console) -> None:
+    """Sends lines and waits for their answers, until their end or that of the call."""
+    gone = asyncio.create_task(caller.gone())
+    typing = asyncio.create_task(line_typed())
+    try:
+        while True:
+            await asyncio.wait({typing, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                console.print(f"The call ended: {gone.result()}.")
+                return
+            line = typing.result()
+            if line is None:
+                return
+            caller.mark()
+            await caller.write(line)
+            await caller.answered(wait_s)
+            typing = asyncio.create_task(line_typed())
+    finally:
+        gone.cancel()
+        typing.cancel()
 
 
 def read_speech(path: Path) -> npt.NDArray[np.int16]:

@@ -100,7 +100,8 @@ class Caller:
         microphone: Speak and hear through this machine's devices, with echo cancellation.
 
     Raises:
-        ConfigError: `tool_missing` if the devices are wanted and there are none.
+        ConfigError: `tool_missing` if the devices are wanted and there are none;
+            `setting_invalid` if the recording cannot be written.
         StreamError: `backend_unavailable` if the room cannot be joined, or no agent comes.
     """
 
@@ -123,13 +124,19 @@ class Caller:
         self._agent: rtc.RemoteParticipant | None = None
         self._changed = asyncio.Event()
         self._left: str | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._sent_all = False
         self._spoke = False
+        self._recording: wave.Wave_write | None = None
+        self.recorded_s = 0.0
+        """Length of the agent's audio in the recording."""
         self.first_sound_at: float | None = None
         """`time.monotonic()` of the agent's first audible frame since `mark`."""
 
     async def __aenter__(self) -> Caller:
         """Connects, publishes a microphone track and waits until the agent listens."""
         async with contextlib.AsyncExitStack() as opened:
+            self._recording = self._open_recording(opened)
             track = self._microphone_track(opened)
             self._listen_to_room()
             try:
@@ -146,7 +153,8 @@ class Caller:
                 track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
             )
             if self._source is not None:
-                self._own(self._send_audio(self._source))
+                opened.push_async_callback(self._stop_sending, self._source)
+                self._sending = self._own(self._send_audio(self._source))
             for participant in self._room.remote_participants.values():
                 self._meet(participant)
             await self._await_agent()
@@ -203,11 +211,12 @@ class Caller:
                 f"No answer within {within_s:g} s. `parley doctor` looks at each part.",
             ) from None
 
-    async def gone(self) -> None:
-        """Waits until the room or the agent goes away."""
-        with contextlib.suppress(StreamError):
-            while True:
+    async def gone(self) -> str:
+        """Waits until the room or the agent goes away; gives the reason."""
+        while self._left is None:
+            with contextlib.suppress(StreamError):
                 await self._change()
+        return self._left
 
     # What happens in the room.
 
@@ -257,29 +266,47 @@ class Caller:
     async def _hear(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1)
         try:
-            with contextlib.ExitStack() as files:
-                file = None
-                if self._record is not None:
-                    file = files.enter_context(wave.open(str(self._record), "wb"))
-                    file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
-                async for event in stream:
-                    samples = np.frombuffer(event.frame.data, np.int16)
-                    if file is not None:
-                        file.writeframes(samples.tobytes())
-                    if self.first_sound_at is None and _loudness(samples) > AUDIBLE:
-                        self.first_sound_at = time.monotonic()
+            async for event in stream:
+                samples = np.frombuffer(event.frame.data, np.int16)
+                if self._recording is not None:
+                    self._recording.writeframes(samples.tobytes())
+                    self.recorded_s += len(samples) / RATE_HZ
+                if self.first_sound_at is None and _loudness(samples) > AUDIBLE:
+                    self.first_sound_at = time.monotonic()
         finally:
             await stream.aclose()
 
     async def _send_audio(self, source: rtc.AudioSource) -> None:
         """Sends what there is to say, else silence, as a microphone does."""
         silence = np.zeros(FRAME_SAMPLES, np.int16)
-        while True:
+        while not self._sent_all:
             speaks = not self._speech.empty()
             samples = self._speech.get_nowait() if speaks else silence
             await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, FRAME_SAMPLES))
             if speaks:
                 self._speech.task_done()
+
+    async def _stop_sending(self, source: rtc.AudioSource) -> None:
+        """Ends after the current frame: the native side must not find its caller gone."""
+        self._sent_all = True
+        if self._sending is not None:
+            await asyncio.wait({self._sending})
+        source.clear_queue()
+
+    def _open_recording(self, opened: contextlib.AsyncExitStack) -> wave.Wave_write | None:
+        if self._record is None:
+            return None
+        try:
+            file = opened.enter_context(self._record.open("wb"))
+        except OSError as error:
+            raise ConfigError(
+                "setting_invalid", f"--record {self._record} cannot be written: {error.strerror}."
+            ) from error
+        recording = wave.open(file, "wb")  # noqa: SIM115 - closed with the call
+        opened.callback(recording.close)
+        recording.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+        recording.writeframes(b"")
+        return recording
 
     def _microphone_track(self, opened: contextlib.AsyncExitStack) -> rtc.LocalAudioTrack:
         if not self._microphone:
@@ -320,15 +347,17 @@ class Caller:
         Raises:
             StreamError: `stream_interrupted` if it is that the room or the agent is gone.
         """
-        self._changed.clear()
-        await self._changed.wait()
+        if self._left is None:
+            self._changed.clear()
+            await self._changed.wait()
         if self._left is not None:
             raise StreamError("stream_interrupted", f"The call ended: {self._left}.")
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._let_go)
+        return task
 
     def _let_go(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -14,7 +14,7 @@ from protocol.events import Cancelled, Done, Error, Token
 from protocol.settings import load_settings
 from stack.parts import backend_url
 from stack.settings import StackSettings
-from stack.terminal import lines_typed
+from stack.terminal import line_typed
 
 
 def chat(flow: str, message: str | None = None, backend: str | None = None) -> None:
@@ -43,7 +43,7 @@ async def _chat(executor: FlowExecutor, message: str | None, console: Console) -
             )
             if opened.greeting:
                 console.print(opened.greeting)
-            async for line in lines_typed():
+            while (line := await line_typed()) is not None:
                 try:
                     if await _turn(executor, line, console):
                         return

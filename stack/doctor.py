@@ -23,9 +23,9 @@ from stack import livekit_keys, livekit_server, llm_server, ports
 from stack.llm_choice import choose_llm
 from stack.models import suggestion
 from stack.parts import backend_url, livekit_url, make_plan
-from stack.readiness import get_status
+from stack.readiness import get_status, require_livekit
 from stack.settings import StackSettings
-from stack.settings_pages import processes
+from stack.settings_pages import processes, require_settings
 
 FREE_SPACE_BYTES = 1_000_000_000
 TEST_SENTENCE = "The doctor is listening."
@@ -106,6 +106,8 @@ async def examine() -> AsyncIterator[Finding]:
     yield await _guarded("keys", lambda: _keys(settings))
     running = await get_status(f"{backend_url(settings)}/healthz") == 200
     if not running:
+        if settings.livekit_url is not None:
+            yield await _guarded("livekit", lambda: _livekit_elsewhere(settings))
         yield await _guarded("ports", lambda: _ports(settings))
         yield Finding("stack", State.OFF, "the stack is not running", "Start it: parley up.")
         return
@@ -142,11 +144,9 @@ def _disk() -> Finding:
 
 
 async def _settings() -> AsyncIterator[Finding]:
-    # The worker asks for keys, which `parley up` makes and hands it.
-    placeholders = {"worker": {"livekit_api_key": "made", "livekit_api_secret": "made"}}
     for process in processes():
         try:
-            load_settings(process.settings, **placeholders.get(process.name, {}))
+            require_settings(process)
         except ParleyError as error:
             yield Finding(
                 "settings",
@@ -227,6 +227,15 @@ async def _keys(settings: StackSettings) -> Finding:
     if pair is not None:
         return Finding("keys", State.OK, f"LiveKit key {pair.key}")
     return Finding("keys", State.OFF, "no LiveKit key pair yet; made when the stack starts first")
+
+
+async def _livekit_elsewhere(settings: StackSettings) -> Finding:
+    pair = livekit_keys.key_pair(settings)
+    assert settings.livekit_url is not None
+    if pair is None:
+        return Finding("livekit", State.BAD, "LIVEKIT_URL is set, and its key pair is not")
+    await require_livekit(settings.livekit_url, pair)
+    return Finding("livekit", State.OK, f"{settings.livekit_url} takes the key")
 
 
 async def _ports(settings: StackSettings) -> Finding:

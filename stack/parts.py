@@ -57,9 +57,11 @@ def make_plan(
             parts.append(part)
             ports.extend(used)
 
+    rooms = livekit is not None or settings.livekit_url is not None
     shared = {
         "PYTHONUNBUFFERED": "1",
-        "LIVEKIT_URL": livekit_url(settings),
+        "ORT_DISABLE_TELEMETRY": "1",
+        **({"LIVEKIT_URL": livekit_url(settings)} if rooms else {}),
         "LIVEKIT_API_KEY": pair.key,
         "LIVEKIT_API_SECRET": pair.secret,
         "BACKEND_URL": backend_url(settings),
@@ -116,7 +118,7 @@ def make_plan(
         ),
         Port(settings.backend_port, "the backend", "BACKEND_PORT", host=settings.backend_host),
     )
-    if livekit is not None or settings.livekit_url is not None:
+    if rooms:
         add(
             Part(
                 "worker",
@@ -125,7 +127,6 @@ def make_plan(
                 after=_those(parts, "livekit", "llm", "backend"),
                 env={
                     **shared,
-                    **local_llm,
                     "WORKER_PORT": str(settings.worker_port),
                     "DRAIN_S": str(DRAIN_S),
                 },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,18 +25,18 @@ class Port:
     host: str = "127.0.0.1"
 
 
-def is_free(port: Port) -> bool:
-    """Tries to bind it, as the part will."""
+def require_bindable(port: Port) -> None:
+    """Binds it, as the part will.
+
+    Raises:
+        OSError: With the reason; a `socket.gaierror` for a host that is no address of any.
+    """
     kind = socket.SOCK_STREAM if port.kind == "tcp" else socket.SOCK_DGRAM
     family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
     with socket.socket(family, kind) as probe:
         if port.kind == "tcp":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((port.host, port.number))
-        except OSError:
-            return False
-    return True
+        probe.bind((port.host, port.number))
 
 
 def require_free(ports: Iterable[Port]) -> None:
@@ -43,7 +44,8 @@ def require_free(ports: Iterable[Port]) -> None:
 
     Raises:
         ConfigError: `port_in_use`, naming the port, who holds it where that can be known, and
-            the variable that moves it; `setting_invalid` if two parts want the same one.
+            the variable that moves it; `setting_invalid` if two parts want the same one, or it
+            cannot be listened on at all.
     """
     taken: dict[tuple[str, int], Port] = {}
     for port in ports:
@@ -53,12 +55,10 @@ def require_free(ports: Iterable[Port]) -> None:
                 "setting_invalid",
                 f"{other.variable} and {port.variable} are both {port.number}: give each its own.",
             )
-        if not is_free(port):
-            raise ConfigError(
-                "port_in_use",
-                f"{port.kind.upper()} port {port.number} for {port.part} is in use"
-                f"{_holder(port)}. Stop that program, or set {port.variable} to a free port.",
-            )
+        try:
+            require_bindable(port)
+        except OSError as error:
+            raise _refused(port, error) from error
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -67,6 +67,28 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         number: int = probe.getsockname()[1]
     return number
+
+
+def _refused(port: Port, error: OSError) -> ConfigError:
+    name = f"{port.kind.upper()} port {port.number}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        host = port.variable.removesuffix("_PORT") + "_HOST"
+        return ConfigError(
+            "setting_invalid",
+            f"{host}: {port.host} is not an address of this machine, so {port.part} cannot listen "
+            "there. 127.0.0.1 serves this machine alone, 0.0.0.0 others too.",
+        )
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            "port_in_use",
+            f"{name} for {port.part} is in use{_holder(port)}. Stop that program, or set "
+            f"{port.variable} to a free port.",
+        )
+    why = "takes more rights" if error.errno == errno.EACCES else f"failed ({error.strerror})"
+    return ConfigError(
+        "setting_invalid",
+        f"Listening on {name} for {port.part} {why}. Set {port.variable} to one above 1023.",
+    )
 
 
 def _holder(port: Port) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 
+import aiohttp
 import httpx
+from livekit import api
 
+from protocol.errors import ConfigError
+from stack.livekit_keys import KeyPair
 from stack.supervisor import Probe
 
 PROBE_TIMEOUT_S = 2.0
+LIVEKIT_TIMEOUT_S = 10.0
 
 
 def http_ok(url: str) -> Probe:
@@ -31,21 +35,28 @@ async def get_status(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> int | None
         return None
 
 
-def tcp_open(host: str, port: int) -> Probe:
-    """A probe that holds once a connection is accepted."""
+async def require_livekit(url: str, pair: KeyPair) -> None:
+    """Asks a LiveKit server that is not ours for something that takes a key.
 
-    async def probe() -> bool:
+    Raises:
+        ConfigError: `start_failed` if it does not answer, or refuses the key.
+    """
+    timeout = aiohttp.ClientTimeout(total=LIVEKIT_TIMEOUT_S)
+    async with api.LiveKitAPI(url, pair.key, pair.secret, timeout=timeout) as client:
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                _, writer = await asyncio.open_connection(host, port)
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
-
-    return probe
+            await client.room.list_rooms(api.ListRoomsRequest(names=["none"]))
+        except api.TwirpError as error:
+            raise ConfigError(
+                "start_failed",
+                f"The LiveKit server at {url} refuses LIVEKIT_API_KEY and LIVEKIT_API_SECRET "
+                f"({error.code}). Set its own.",
+            ) from error
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise ConfigError(
+                "start_failed",
+                f"No LiveKit server answers at {url}, where LIVEKIT_URL points. Start it, correct "
+                "the URL, or unset it to have a server run here.",
+            ) from error
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from protocol.settings import EnvSettings
+from protocol.settings import LIVEKIT_URL_PATTERN, EnvSettings
 
 
 class StackSettings(EnvSettings):
@@ -15,7 +15,7 @@ class StackSettings(EnvSettings):
 
     livekit_url: str | None = Field(
         default=None,
-        pattern=r"^(ws|wss|http|https)://",
+        pattern=LIVEKIT_URL_PATTERN,
         description="LiveKit server to use; without one, the stack runs its own.",
     )
     livekit_api_key: str | None = Field(

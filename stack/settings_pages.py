@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from protocol.settings import EnvSettings, env_names
+from protocol.settings import EnvSettings, env_names, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,6 +47,19 @@ def processes() -> list[Process]:
         Process("backend", "The flow backend", BackendSettings),
         Process("worker", "The agent worker", WorkerSettings),
     ]
+
+
+MADE = {"livekit_api_key": "made", "livekit_api_secret": "made"}
+"""The worker asks for a key pair, which `parley up` makes and hands it."""
+
+
+def require_settings(process: Process) -> None:
+    """Reads the settings of a process as it will.
+
+    Raises:
+        ConfigError: `setting_invalid`, with the variables' names.
+    """
+    load_settings(process.settings, **(MADE if process.name == "worker" else {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -65,8 +68,28 @@ class Terminal:
         return Text(f"{name:<{NAME_COLUMNS}} ", style=colour)
 
 
-async def lines_typed() -> AsyncIterator[str]:
-    """Lines of standard input that hold something, until its end."""
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        if line.strip():
-            yield line.strip()
+async def line_typed() -> str | None:
+    """The next line of standard input that holds something; None at its end.
+
+    Cancelled, it leaves a thread behind that waits for a line: that neither keeps the process from
+    ending nor holds a lock of `sys.stdin`.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        typed: asyncio.Future[bytes] = loop.create_future()
+        threading.Thread(target=_read_line, args=(loop, typed), daemon=True).start()
+        line = (await typed).decode(errors="replace")
+        if line.strip() or not line:
+            return line.strip() or None
+
+
+def _read_line(loop: asyncio.AbstractEventLoop, typed: asyncio.Future[bytes]) -> None:
+    with io.FileIO(sys.stdin.fileno(), closefd=False) as unbuffered:
+        line = unbuffered.readline()
+
+    def tell() -> None:
+        if not typed.done():
+            typed.set_result(line)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(tell)

@@ -7,18 +7,21 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from rich.markup import escape
 
+from agent_worker.settings import OPENAI_URL, WorkerSettings
 from flow_backend.access.settings import is_loopback
 from protocol.errors import ConfigError
 from protocol.settings import load_settings
 from stack import livekit_keys, livekit_server, ports
 from stack.llm_choice import LLMChoice, choose_llm
 from stack.parts import NAMES, Plan, backend_url, livekit_url, make_plan
+from stack.readiness import require_livekit
 from stack.settings import StackSettings
+from stack.settings_pages import MADE, processes, require_settings
 from stack.supervisor import Supervisor
 from stack.terminal import Terminal
 
@@ -36,10 +39,14 @@ def up(without: Collection[str] = ()) -> None:
     if unknown:
         raise ConfigError(
             "setting_invalid",
-            f"--without {unknown[0]}: there is no such part. There are: {', '.join(NAMES)}.",
+            f"--without {unknown[0]}: there is no such part. There are: {', '.join(NAMES)}. "
+            "Repeat the option to leave out several.",
         )
     terminal = Terminal()
     settings = load_settings(StackSettings)
+    for process in processes():
+        if process.name not in without:
+            require_settings(process)
     if "backend" not in without:
         _require_api_key(settings)
     _require_space(Path.cwd(), livekit_server.cache_dir())
@@ -55,7 +62,9 @@ def up(without: Collection[str] = ()) -> None:
         pair = livekit_keys.make_key_pair(file)
         terminal.say(f"Made a LiveKit key pair; it is kept in {file}.")
     livekit = None
-    if settings.livekit_url is None and "livekit" not in without:
+    if settings.livekit_url is not None:
+        asyncio.run(require_livekit(settings.livekit_url, pair))
+    elif "livekit" not in without:
         livekit = _livekit(terminal)
     choice = asyncio.run(choose_llm())
     plan = make_plan(
@@ -106,11 +115,28 @@ def _announce(plan: Plan, settings: StackSettings, choice: LLMChoice, terminal: 
         lines.append(f"  talk   {command} call, or {command} call --text, in a second terminal")
     else:
         lines.append("  room   none: no agent worker runs")
-    lines.append(f"  model  {escape(choice.reason)}")
-    if choice.advice:
-        lines.append(f"         {escape(choice.advice)}")
+    lines += [f"  model  {escape(line)}" for line in _models(running, choice)]
     lines += ["  stop   Ctrl-C", ""]
     terminal.say("\n".join(lines))
+
+
+def _models(running: set[str], choice: LLMChoice) -> Iterator[str]:
+    """Who answers, and how to get a better one."""
+    if "worker" in running:
+        worker = load_settings(WorkerSettings, **MADE)
+        if worker.brain == "openai":
+            url = worker.openai_base_url or OPENAI_URL
+            yield f"in rooms, {worker.openai_model} at {url}: BRAIN=openai is set"
+        elif worker.brain != "flow":
+            yield f"in rooms, {worker.brain}: BRAIN is set"
+    if "backend" not in running:
+        return
+    if choice.embedded and "llm" not in running:
+        yield "none of ours: LOCAL_LLM_URL must lead to one that runs elsewhere"
+        return
+    yield choice.reason
+    if choice.advice:
+        yield choice.advice
 
 
 def _command() -> str:

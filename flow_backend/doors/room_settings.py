@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from protocol.settings import EnvSettings
+from protocol.settings import HTTP_URL_PATTERN, LIVEKIT_URL_PATTERN, EnvSettings
 
 
 class RoomSettings(EnvSettings):
     """Which LiveKit server callers are sent to, and how their tokens are signed."""
 
     livekit_url: str | None = Field(
-        default=None, pattern=r"^(ws|wss|http|https)://.+", description="LiveKit server."
+        default=None, pattern=LIVEKIT_URL_PATTERN, description="LiveKit server."
     )
     livekit_public_url: str | None = Field(
         default=None,
-        pattern=r"^(ws|wss|http|https)://.+",
+        pattern=LIVEKIT_URL_PATTERN,
         description="The same server as callers reach it, where that differs from LIVEKIT_URL.",
     )
     livekit_api_key: str | None = Field(
@@ -29,7 +29,7 @@ class RoomSettings(EnvSettings):
     )
     worker_url: str | None = Field(
         default=None,
-        pattern=r"^https?://.+",
+        pattern=HTTP_URL_PATTERN,
         description="A worker's health page, shown on the status page; `parley up` sets it.",
     )
     token_ttl_s: int = Field(

@@ -33,7 +33,11 @@ class TurnSource(Protocol):
     """Who turns the user's words into turns."""
 
     def open_turn(self, user_input: str, turn_id: str) -> Turn:
-        """A turn of this id, which starts when its `events()` are read."""
+        """A turn of this id, which starts when its `events()` are read.
+
+        Raises:
+            ParleyError: The turn cannot be sent.
+        """
 
 
 class LLM(llm.LLM[Any]):
@@ -107,9 +111,9 @@ class FlowLLMStream(llm.LLMStream):
         text = (message.text_content or "").strip() if message is not None else ""
         if message is None or not text:
             return
-        turn = self._turns.open_turn(text, message.id)
         extra: dict[str, Any] | None = {"turn_id": message.id}
         try:
+            turn = self._turns.open_turn(text, message.id)
             async with aclosing(turn.events()) as events:
                 async for event in events:
                     if isinstance(event, Token) and event.speak:

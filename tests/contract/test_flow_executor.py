@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
@@ -212,4 +213,18 @@ async def test_discarding_a_turn_that_never_began_costs_no_call(
     turn = executor.turn("Hi")
     await turn.discard()
     assert await read(turn) == []
+    assert backend.calls == []
+
+
+@pytest.mark.parametrize("text", ["secret " * 20_000, "secret \udcff"])
+async def test_what_cannot_be_sent_is_refused_without_being_repeated(
+    executor: FlowExecutor, backend: ScriptedBackend, text: str
+) -> None:
+    with pytest.raises(FlowError) as caught:
+        executor.turn(text)
+    assert caught.value.code == "request_invalid"
+    with pytest.raises(FlowError) as simple:
+        await anext(executor.process_user_input_streaming(text))
+    for error in (caught.value, simple.value):
+        assert "secret" not in "".join(traceback.format_exception(error))
     assert backend.calls == []

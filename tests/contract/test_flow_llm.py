@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -12,6 +13,7 @@ from agent_worker.flow_executor import FlowExecutor, StreamLimits
 from plugins import flow_llm
 from tests.scripted_backend import ScriptedBackend
 
+TOO_LONG = "secret " * 20_000
 QUICK = StreamLimits(connect_s=1, silence_s=2, event_s=0.5, resume_s=0.2, call_s=1)
 
 
@@ -217,3 +219,13 @@ async def test_the_turn_that_ends_the_session_is_known(
     backend.ended = True
     await answer(conversation, "Bye", "last")
     assert conversation.ended_by == "last"
+
+
+async def test_a_message_that_cannot_be_sent_fails_as_an_api_error_that_holds_none_of_it(
+    conversation: Conversation, backend: ScriptedBackend
+) -> None:
+    with pytest.raises(APIError) as caught:
+        await answer(conversation, TOO_LONG, "item_1")
+    assert caught.value.body["code"] == "request_invalid"  # type: ignore[index]
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert backend.calls == []

@@ -121,3 +121,28 @@ def test_commands_say_what_is_wrong_in_one_sentence(
     assert said in done.stderr
     assert done.stderr.startswith("parley: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"LIVEKIT_URL": "ws://127.0.0.1:1"}, "No LiveKit server answers at ws://127.0.0.1:1"),
+        ({"LIVEKIT_URL": "ws://"}, "LIVEKIT_URL"),
+        ({"MAX_CALLS": "abc"}, "MAX_CALLS"),
+        ({"TOKEN_TTL_S": "abc"}, "TOKEN_TTL_S"),
+        ({"BRAIN": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL"),
+        ({"LLM": "nope"}, "LLM: there is no provider 'nope'"),
+        ({"BACKEND_HOST": "192.0.2.1", "PARLEY_API_KEY": "k" * 40}, "not an address of this"),
+    ],
+)
+def test_what_keeps_the_stack_from_working_is_said_before_anything_is_started(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], said: str
+) -> None:
+    pair = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "s" * 40}
+    for name, value in {**pair, **settings}.items():
+        monkeypatch.setenv(name, value)
+    done = parley("up", cwd=fresh)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "starting" not in done.stdout

@@ -12,8 +12,8 @@ import pytest
 
 from protocol.errors import ConfigError
 from stack.ports import Port, free_port, require_free
-from stack.readiness import tcp_open
 from stack.supervisor import Part, Supervisor
+from tests.integration.tcp_probe import tcp_open
 
 SERVER = """
 import os, signal, socket, subprocess, sys
@@ -257,7 +257,7 @@ async def test_parts_die_with_a_supervisor_that_is_killed(bench: Bench, tmp_path
     port = free_port()
     program = f"""
 import asyncio, sys
-from stack.readiness import tcp_open
+from tests.integration.tcp_probe import tcp_open
 from stack.supervisor import Part, Supervisor
 from stack.terminal import Terminal
 part = Part("a", (sys.executable, {str(bench.script)!r}, "{port}", {str(bench.log)!r}, "a"),

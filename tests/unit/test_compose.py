@@ -40,3 +40,37 @@ def test_our_parts_are_given_settings_that_they_have() -> None:
         name for part in ("llm", "backend", "worker") for name in services[part]["environment"]
     }
     assert given - every_variable() - {"DATABASE_URL"} == set()
+
+
+def test_the_language_model_takes_its_settings_and_the_models_of_the_volume() -> None:
+    llm = compose()["services"]["llm"]
+    given = llm["environment"]
+    assert llm["volumes"] == ["models:/models:ro"]
+    for name in ("LLM_MODEL_PATH", "LLM_CONTEXT_TOKENS", "LLM_PARALLEL", "LLM_THREADS"):
+        assert given[name] == f"${{{name}:-}}"
+
+
+def test_the_backend_uses_the_redis_that_is_there() -> None:
+    backend = compose()["services"]["backend"]
+    assert backend["environment"]["REDIS_URL"].startswith("redis://redis:")
+    assert "redis" in backend["depends_on"]
+
+
+def test_the_image_is_built_from_what_the_context_holds_and_with_the_page() -> None:
+    allowed = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = [
+        source
+        for line in lines
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    assert {source.partition("/")[0] for source in copied} == allowed
+    for source in copied:
+        assert (ROOT / source).exists(), source
+    assert "RUN npm run build" in lines
+    assert "COPY --from=page /app/flow_backend/page ./flow_backend/page" in lines

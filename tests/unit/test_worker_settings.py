@@ -21,6 +21,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     ("name", "value"),
     [
         ("LIVEKIT_URL", "127.0.0.1:7880"),
+        ("LIVEKIT_URL", "ws://"),
         ("BACKEND_URL", "ftp://backend"),
         ("BRAIN", "two words"),
         ("MAX_CALLS", "0"),
@@ -77,3 +78,13 @@ def test_each_error_has_a_true_phrase() -> None:
     assert phrase_for("backend_unavailable", settings) == settings.phrase_unreachable
     assert phrase_for("stream_interrupted", settings) == settings.phrase_failed
     assert phrase_for("", settings) == settings.phrase_failed
+
+
+def test_the_direct_way_needs_a_key_or_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BRAIN", "openai")
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY or OPENAI_BASE_URL"):
+        load_settings(WorkerSettings)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
+    assert load_settings(WorkerSettings).brain == "openai"
