@@ -22,21 +22,23 @@ def accounts(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                 yield path, account
 
 
-def delete_of_sessions(folder: Path, session_ids: Collection[str]) -> int:
-    """Deletes the recordings in which one of these sessions answered; gives how many.
-
-    Raises:
-        OSError: A file cannot be deleted.
-    """
-    found = [
+def of_sessions(folder: Path, session_ids: Collection[str]) -> list[Path]:
+    """The accounts of recordings in which one of these sessions answered."""
+    return [
         path
         for path, account in accounts(folder)
         if any(session["session_id"] in session_ids for session in account["sessions"])
     ]
-    for path in found:
-        path.with_suffix(SOUND_SUFFIX).unlink(missing_ok=True)
-        path.unlink()
-    return len(found)
+
+
+def delete(account: Path) -> None:
+    """Deletes a recording, given its account.
+
+    Raises:
+        OSError: A file cannot be deleted.
+    """
+    account.with_suffix(SOUND_SUFFIX).unlink(missing_ok=True)
+    account.unlink()
 
 
 def forget_old(folder: Path, *, older_than_s: float) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -17,6 +18,7 @@ from agent_worker.flow_executor import key_header
 from flow_backend.settings import BackendSettings
 from flow_backend.store.database import open_database
 from flow_backend.store.people import PeopleStore, Person
+from protocol import recordings
 from protocol.errors import ConfigError, ParleyError, error_for
 from protocol.settings import load_settings
 from stack.parts import backend_url
@@ -25,7 +27,7 @@ from stack.settings import StackSettings
 app = typer.Typer(
     name="privacy",
     help="Find and delete what is kept of a person: sessions with their histories and journals, "
-    "conversations with corrections and vocabulary.",
+    "conversations with corrections and vocabulary, recordings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -59,8 +61,9 @@ def find(
     as_json: Json = False,
 ) -> None:
     """Show what is kept of a person."""
-    found = asyncio.run(_ask("find", _person(session, metadata, conversation, api_key)))
-    _show(found, as_json=as_json)
+    person = _person(session, metadata, conversation, api_key)
+    found = asyncio.run(_ask("find", person))
+    _show({**found, "recordings": _recordings(person, found)}, as_json=as_json)
 
 
 @app.command()
@@ -76,11 +79,25 @@ def delete(
     person = _person(session, metadata, conversation, api_key)
     if not yes:
         found = asyncio.run(_ask("find", person))
+        found["recordings"] = _recordings(person, found)
         _show(found, as_json=False)
-        if not (found["sessions"] or found["conversations"]):
+        if not any(found.values()):
             return
         typer.confirm("Delete all this for good?", abort=True)
-    _show(asyncio.run(_ask("delete", person)), as_json=as_json, deleted=True)
+    gone = asyncio.run(_ask("delete", person))
+    gone["recordings"] = _recordings(person, gone)
+    for name in gone["recordings"]:
+        recordings.delete(Path(name))
+    _show(gone, as_json=as_json, deleted=True)
+
+
+def _recordings(person: Person, found: dict[str, Any]) -> list[str]:
+    """Accounts of the person's recordings in the RECORDINGS_DIR of this machine."""
+    folder = load_settings(StackSettings).recordings_dir
+    if folder is None:
+        return []
+    ids = {*person.sessions, *(session["session_id"] for session in found["sessions"])}
+    return [str(path) for path in recordings.of_sessions(folder, ids)]
 
 
 def _person(
@@ -156,7 +173,7 @@ def _show(found: dict[str, Any], *, as_json: bool, deleted: bool = False) -> Non
         sys.stdout.write(f"{json.dumps(found)}\n")
         return
     sessions, conversations = found["sessions"], found["conversations"]
-    if not (sessions or conversations):
+    if not any(found.values()):
         sys.stdout.write("Nothing is kept of this person.\n")
         return
     table = Table("kind", "of", "id", "last used", box=None)
@@ -165,10 +182,13 @@ def _show(found: dict[str, Any], *, as_json: bool, deleted: bool = False) -> Non
         table.add_row("session", session["flow_id"], session["session_id"], day)
     for conversation in conversations:
         table.add_row("conversation", "tutor", conversation, "")
+    for name in found["recordings"]:
+        table.add_row("recording", "", name, "")
     Console(highlight=False).print(table)
     if deleted:
         sys.stdout.write(
-            f"Deleted {len(sessions)} sessions and {len(conversations)} conversations.\n"
+            f"Deleted {len(sessions)} sessions, {len(conversations)} conversations and "
+            f"{len(found['recordings'])} recordings.\n"
         )
 
 

@@ -51,6 +51,9 @@ class StackSettings(EnvSettings):
         min_length=32,
         description="API key for the backend: `parley keys create --save` makes one.",
     )
+    recordings_dir: Path | None = Field(
+        default=None, description="Folder in which the worker records calls; unset: it does not."
+    )
     worker_port: int = Field(
         default=8081, ge=1, le=65535, description="Port of the worker's health page, loopback only."
     )

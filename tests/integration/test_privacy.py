@@ -144,13 +144,21 @@ def test_the_commands_work_without_a_backend(
             await backend.turn("room-1", SECRET, flow="default")
 
     asyncio.run(fill())
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    monkeypatch.setenv("RECORDINGS_DIR", str(calls))
+    for session in ("room-1", "room-2"):
+        account = {"sessions": [{"flow_id": "default", "session_id": session}]}
+        (calls / f"{session}.json").write_text(json.dumps(account))
+        (calls / f"{session}.ogg").write_bytes(b"OggS")
     runner = CliRunner()
     found = runner.invoke(app, ["find", "--session", "room-1", "--json"])
     assert [s["session_id"] for s in json.loads(found.output)["sessions"]] == ["room-1"]
     asked = runner.invoke(app, ["delete", "--session", "room-1"], input="n\n")
     assert asked.exit_code == 1
     done = runner.invoke(app, ["delete", "--session", "room-1", "--yes"])
-    assert "Deleted 1 sessions and 0 conversations" in done.output
+    assert "Deleted 1 sessions, 0 conversations and 1 recordings" in done.output
+    assert sorted(path.name for path in calls.iterdir()) == ["room-2.json", "room-2.ogg"]
     assert "Nothing is kept" in runner.invoke(app, ["find", "--session", "room-1"]).output
     assert runner.invoke(app, ["delete"]).exit_code == 2
     assert runner.invoke(app, ["find", "--metadata", "phone"]).exit_code == 2

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from protocol.recordings import accounts, delete_of_sessions, forget_old
+from protocol.recordings import accounts, delete, forget_old, of_sessions
 
 
 def made(folder: Path, name: str, session_id: str) -> None:
@@ -26,7 +26,8 @@ def test_a_sessions_recordings_are_found_and_deleted(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("[]")
     (tmp_path / "broken.json").write_text("{")
     assert sessions(tmp_path) == ["one", "two"]
-    assert delete_of_sessions(tmp_path, {"one"}) == 1
+    (found,) = of_sessions(tmp_path, {"one"})
+    delete(found)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [
         "20261121T110000.000000Z.json",
