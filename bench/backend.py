@@ -268,7 +268,10 @@ def serve(kind: str, port: int, tokens: int, rate: float) -> None:
     if kind == "bare":
         served = bare_app(tokens, rate)
     else:
-        served = create_app(BackendSettings(), models=PacedModel(tokens, rate))
+        served = create_app(
+            BackendSettings(host="127.0.0.1", api_keys="auto", address_concurrency=0),
+            models=PacedModel(tokens, rate),
+        )
     uvicorn.run(served, port=port, log_level="warning", access_log=False)
 
 

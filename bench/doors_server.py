@@ -44,7 +44,10 @@ def main() -> None:
         listener.bind(("127.0.0.1", 0))
         settings = BackendSettings(
             database_url=f"sqlite:///{folder}/parley.db",
+            host="127.0.0.1",
+            api_keys="auto",
             door_rate_limit="",
+            address_concurrency=0,
             audio_cache_mb=int(sys.argv[1]),
         )
         app = create_app(settings, models=OneModel())

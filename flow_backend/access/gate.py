@@ -6,6 +6,7 @@ which scopes open it (`needs`).
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ OPEN_FOLDER = "/assets/"
 SUBPROTOCOL = "parley"
 KEY_SUBPROTOCOL = "parley.key."
 """Browsers cannot set headers on a WebSocket: they offer `parley` and `parley.key.<key>`."""
+RECHECK_S = 30.0
+"""How often the key of a WebSocket on which nothing comes is looked at again."""
 FAILURES = "30/minute"
 """How often one address may come with a key that is none."""
 
@@ -109,7 +112,35 @@ class Gate:
                 await refuse(error, scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller
-            await self._app(scope, receive, _naming_subprotocol(scope, send))
+            if scope["type"] == "websocket":
+                send = _naming_subprotocol(scope, send)
+                if caller.key is not None:
+                    receive = self._until_revoked(connection, receive, send)
+            await self._app(scope, receive, send)
+
+    def _until_revoked(self, connection: HTTPConnection, receive: Receive, send: Send) -> Receive:
+        """Messages of a WebSocket, which is closed once its key is no longer live."""
+        keyring: keys.Keyring = connection.app.state.keyring
+        text = _key_of(connection)
+        coming: asyncio.Future[Message] | None = None
+
+        async def received() -> Message:
+            nonlocal coming
+            coming = coming or asyncio.ensure_future(receive())
+            try:
+                while not (await asyncio.wait({coming}, timeout=RECHECK_S))[0]:
+                    if await keyring.key(text) is None:
+                        reason = "The API key has expired or was revoked."
+                        await send({"type": "websocket.close", "code": 1008, "reason": reason})
+                        coming.cancel()
+                        return {"type": "websocket.disconnect", "code": 1008, "reason": reason}
+            except asyncio.CancelledError:
+                coming.cancel()
+                raise
+            message, coming = coming.result(), None
+            return message
+
+        return received
 
     async def _admitted(self, connection: HTTPConnection, held: AsyncExitStack) -> Caller:
         settings, address = self._settings, address_of(connection)

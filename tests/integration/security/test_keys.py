@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from flow_backend.access import gate, keys
 from flow_backend.access.gate import OPEN
@@ -140,6 +140,24 @@ async def test_a_revoked_key_is_refused_although_settings_name_it(
             caller(again, text) as client,
         ):
             assert (await client.get("/v1/models")).status_code == 401
+
+
+async def test_a_socket_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "TRUST_S", 0)
+    monkeypatch.setattr(gate, "RECHECK_S", 0.05)
+    async with closed_backend() as backend:
+        backend.app.state.voices._made["piper"] = TellingTTS()
+        key_id, text = await new_key(backend, "talk")
+        headers = {"Authorization": f"Bearer {text}"}
+        async with connect(socket_url(backend), proxy=None, additional_headers=headers) as socket:
+            await socket.send('{"type": "user_message", "data": {"text": "x"}}')
+            while "audio_complete" not in str(await socket.recv()):
+                pass
+            await KeyStore(backend.app.state.database).revoke(key_id)
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, "revoked" in closed.value.rcvd.reason) == (1008, True)
 
 
 async def test_the_database_holds_no_key() -> None:
