@@ -161,6 +161,7 @@ class Call:
             on_reply=self._on_reply,
             transcribed=self._listening.transcribed,
             on_text=self._listening.floor.will_say,
+            on_silence=self._on_no_sound,
         )
         greeting, _ = await asyncio.gather(
             self._greeting(executor), self._start_session(model, agent, participant)
@@ -421,6 +422,16 @@ class Call:
         elif isinstance(error, tts.TTSError) and not error.recoverable:
             logger.warning("Speech could not be synthesised: %s", type(error.error).__name__)
             counts.failed("synthesis")
+
+    def _on_no_sound(self, speech: SpeechHandle) -> None:
+        """The voice has fallen silent without an error: the next words get a new stream."""
+        logger.warning("A voice gave no sound for its words")
+        counts.failed("silence")
+        if speech.done():
+            return
+        speech.interrupt(force=True)
+        if speech is not self._apology:
+            self._apologise(self._settings.phrase_failed)
 
     def _on_unintelligible(self, event: UserTranscriptionTimeoutEvent) -> None:
         over = self._listening is not None and self._listening.speaks_over

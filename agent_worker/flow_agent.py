@@ -16,6 +16,7 @@ from livekit.agents.voice import SpeechHandle
 # nothing else ties a speech that nobody heard to its turn.
 from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
 
+from agent_worker.sound_watch import SILENT_S, SoundWatch
 from plugins.flow_llm.llm import last_user_message
 
 OnReply = Callable[[str, SpeechHandle], None]
@@ -33,10 +34,22 @@ class FlowAgent(Agent):
         on_reply: Told which speech belongs to which turn, before the flow is asked.
         transcribed: Sees the transcription before the session does.
         on_text: Told the words of each speech before they are heard.
+        on_silence: Told a speech whose words are all written and for which no sound comes.
+        silent_s: How long that is waited for.
     """
 
-    def __init__(self, *, on_reply: OnReply, transcribed: Transcribed, on_text: OnText) -> None:
+    def __init__(
+        self,
+        *,
+        on_reply: OnReply,
+        transcribed: Transcribed,
+        on_text: OnText,
+        on_silence: Callable[[SpeechHandle], None],
+        silent_s: float = SILENT_S,
+    ) -> None:
         super().__init__(instructions="")
+        self._on_silence = on_silence
+        self._silent_s = silent_s
         self._on_reply = on_reply
         self._transcribed = transcribed
         self._on_text = on_text
@@ -60,6 +73,23 @@ class FlowAgent(Agent):
         if message is not None and handle is not None:
             self._on_reply(message.id, handle)
         return Agent.default.llm_node(self, chat_ctx, tools, model_settings)
+
+    async def tts_node(
+        self, text: AsyncIterable[str], model_settings: ModelSettings
+    ) -> AsyncGenerator[rtc.AudioFrame, None]:
+        """Speaks, and notices when no sound comes of it."""
+        handle = _SpeechHandleContextVar.get(None)
+        watch = SoundWatch(
+            lambda: self._on_silence(handle) if handle is not None else None, self._silent_s
+        )
+        try:
+            voice = Agent.default.tts_node(self, watch.text(text), model_settings)
+            async with aclosing(voice) as frames:
+                async for frame in frames:
+                    watch.sounded()
+                    yield frame
+        finally:
+            watch.close()
 
     async def transcription_node(
         self, text: AsyncIterable[str | TimedString], model_settings: ModelSettings

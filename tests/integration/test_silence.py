@@ -114,6 +114,7 @@ async def test_ten_minutes_of_silence_ask_nothing_and_the_next_question_is_answe
             on_reply=lambda _, reply: reply.add_done_callback(done),
             transcribed=lambda event: event,
             on_text=lambda *_: None,
+            on_silence=lambda _: None,
         )
         await session.start(agent, record=False, session_host=False)
         await answered.wait()
