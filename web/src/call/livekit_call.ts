@@ -14,6 +14,7 @@ import {
   TokenSource,
   Track,
 } from "livekit-client";
+import { call as request, type Status } from "../api";
 import { askForKey, authorization } from "../key";
 import { type AgentState, Call, microphoneProblem, type Problem, RECONNECT_DELAYS_MS } from "./call";
 import { readWaterfall, WATERFALL_TOPIC } from "./waterfall";
@@ -98,7 +99,7 @@ export class LiveKitCall extends Call {
       await this.room.startAudio();
       this.log("connected", this.room.name);
       this.showAgent();
-      if (!this.agent()) this.agentTimer = setTimeout(() => this.onAgentMissing(), AGENT_WAIT_MS);
+      if (!this.agent()) this.agentTimer = setTimeout(() => void this.onAgentMissing(), AGENT_WAIT_MS);
     } finally {
       this.joining = false;
     }
@@ -209,7 +210,7 @@ export class LiveKitCall extends Call {
     const { problem } = this.getSnapshot();
     this.update({
       state: this.agentState(),
-      problem: problem?.code === "agent_missing" ? undefined : problem,
+      problem: problem?.code === "agent_missing" || problem?.code === "room_full" ? undefined : problem,
     });
   };
 
@@ -218,11 +219,15 @@ export class LiveKitCall extends Call {
     this.log("agent", "left");
     this.update({ state: "connecting" });
     clearTimeout(this.agentTimer);
-    this.agentTimer = setTimeout(() => this.onAgentMissing(), AGENT_WAIT_MS);
+    this.agentTimer = setTimeout(() => void this.onAgentMissing(), AGENT_WAIT_MS);
   };
 
-  private onAgentMissing(): void {
-    if (!this.agent() && !this.ending) this.update({ problem: { code: "agent_missing" } });
+  /** A worker that is well takes no more calls than it has places for. */
+  private async onAgentMissing(): Promise<void> {
+    const status = await request<Status>("/api/status").catch(() => undefined);
+    if (this.agent() || this.ending) return;
+    const full = status?.body.parts?.worker?.ready === true;
+    this.update({ problem: { code: full ? "room_full" : "agent_missing" } });
   }
 
   private readonly onTrack = (track: RemoteTrack): void => {
@@ -303,10 +308,14 @@ function connectProblem(error: unknown): Problem {
   if (error instanceof ConnectionError) {
     if (error.reason === ConnectionErrorReason.NotAllowed) return { code: "token_rejected" };
     if (error.reason === ConnectionErrorReason.ServerUnreachable) return { code: "server_down" };
+    if (error.reason === ConnectionErrorReason.Timeout) return { code: "server_down", detail: error.message };
+    // The server takes the ticket and yet lets nobody in: the room has no place left.
+    const { status } = (error.context ?? {}) as { status?: number };
+    if (error.reason === ConnectionErrorReason.InternalError && status === 200) return { code: "room_full" };
   }
   const text = error instanceof Error ? error.message : String(error);
   if (/\b(503|429|full|limit)\b/i.test(text)) return { code: "room_full", detail: text };
-  if (/\b401\b/.test(text)) askForKey();
+  if (/\b401\b/.test(text) && !(error instanceof ConnectionError)) askForKey();
   if (/\b(401|403)\b/.test(text)) return { code: "token_rejected", detail: text };
   if (/fetch|network|NetworkError/i.test(text)) return { code: "server_down" };
   return { code: "failed", detail: text };
