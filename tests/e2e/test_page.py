@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 import pytest_asyncio
 import soundfile as sf
 import soxr
+from livekit import api
 
 from bench.caller import MIC_RATE_HZ, Audio
 from bench.local_stack import ROOT, LocalStack, free_port
@@ -36,11 +40,26 @@ pytestmark = [
     ),
 ]
 
+DESK = {
+    "id": "desk",
+    "name": "Front desk",
+    "variables": {"company": "Blue Door"},
+    "nodes": [
+        {"id": "hello", "type": "start", "data": {"greeting": "Front desk of {{ company }}."}},
+        {"id": "talk", "type": "conversation", "data": {"instructions": "Be brief."}},
+    ],
+    "edges": [{"id": "e", "source": "hello", "target": "talk"}],
+}
+
 Outside = Mapping[str, Callable[[], Awaitable[None]]]
 
 
 async def see(
-    scenario: str, url: str, wav: Path | None = None, outside: Outside | None = None
+    scenario: str,
+    url: str,
+    wav: Path | None = None,
+    outside: Outside | None = None,
+    given: str = "",
 ) -> Any:
     """Runs a scenario and gives what it found; it may ask for things done `outside`."""
     arguments = ["tests/scenarios.mjs", scenario, url, *([str(wav)] if wav else [])]
@@ -48,6 +67,7 @@ async def see(
         "node",
         *arguments,
         cwd=WEB,
+        env={**os.environ, "GIVEN": given},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -121,6 +141,23 @@ async def test_a_spoken_conversation_over_the_websocket(page: str, spoken: Path)
     assert len(RECORDED & set(words(found["user"]))) >= 2
     assert found["peak"] > 0.03
     assert found["played"] >= 2
+    assert {"transcript", "first token", "first audio", "heard", "node talk"} <= set(
+        found["stages"]
+    )
+    assert "talk" in found["visited"][0]
+    assert found["seeksTo"]["duration"] == pytest.approx(found["seeksTo"]["decoded"], abs=0.5)
+    # The first line begins where the recording's first word is spoken.
+    assert found["levels"]["after"] > 3 * found["levels"]["before"]
+
+
+async def test_characters_answer_and_a_chosen_flow_greets(page: str, quiet: Path) -> None:
+    await _publish(page, DESK)
+    found = await see("characters", page, quiet)
+    assert found == {"names": ["Cleo", "Dora"], "kept": "desk"}
+
+
+async def test_a_call_in_another_tab_ends_this_one(page: str, quiet: Path) -> None:
+    assert "another tab" in (await see("two_tabs", page, quiet))["words"]
 
 
 async def test_the_voice_stops_when_asked(page: str, script: ScriptedLLM, quiet: Path) -> None:
@@ -162,8 +199,9 @@ async def test_axe_finds_nothing_serious(page: str) -> None:
     assert (await see("accessible", page))["found"] == []
 
 
+@pytest.mark.parametrize("scenario", ["restart", "asleep"])
 async def test_it_reconnects_when_the_backend_comes_back(
-    script: ScriptedLLM, quiet: Path, tmp_path: Path
+    scenario: str, script: ScriptedLLM, quiet: Path, tmp_path: Path
 ) -> None:
     stack = LocalStack(tmp_path)
     port = free_port()
@@ -177,7 +215,7 @@ async def test_it_reconnects_when_the_backend_comes_back(
     try:
         await start()
         outside = {"stop": stop, "start": start}
-        await see("restart", f"http://127.0.0.1:{port}", quiet, outside)
+        await see(scenario, f"http://127.0.0.1:{port}", quiet, outside)
     finally:
         for process in stack.processes:
             await process.stop()
@@ -198,6 +236,36 @@ async def test_the_voice_stops_in_a_room_when_asked(
     script.answer = " ".join(f"Number {n} is a fine number indeed." for n in range(1, 30))
     found = await see("interrupt_livekit", scripted.backend.url, quiet)
     assert found["silentAfterMs"] < 1000
+
+
+def _ticket(rooms: Rooms, room: str, ttl_s: int = 60, **grants: bool) -> str:
+    """What `POST /api/token` might answer."""
+    token = (
+        api.AccessToken(rooms.stack.key, rooms.stack.secret)
+        .with_identity(f"caller-{secrets.token_hex(4)}")
+        .with_ttl(timedelta(seconds=ttl_s))
+        .with_grants(api.VideoGrants(room=room, **{"room_join": True, **grants}))
+    )
+    return json.dumps({"server_url": rooms.stack.livekit_url, "participant_token": token.to_jwt()})
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "grants", "code", "ended"),
+    [
+        (-3600, {}, "token_rejected", True),
+        (60, {"room_join": False}, "token_rejected", True),
+        (60, {"can_publish": False}, "may_not_speak", False),
+        (60, {"can_subscribe": False}, "may_not_hear", False),
+    ],
+    ids=["expired", "no room", "no microphone", "no ears"],
+)
+async def test_a_bad_ticket_is_named(
+    scripted: Rooms, quiet: Path, ttl_s: int, grants: dict[str, bool], code: str, ended: bool
+) -> None:
+    ticket = _ticket(scripted, f"room-{secrets.token_hex(4)}", ttl_s, **grants)
+    found = await see("ticket", scripted.backend.url, quiet, given=ticket)
+    assert found["code"] == code
+    assert found["again"] == ended
 
 
 async def _publish(url: str, flow: dict[str, Any]) -> None:

@@ -56,7 +56,8 @@ function noteFrames(audible) {
   window.answers = [];
   window.shifts = [];
   new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+    for (const { hadRecentInput, value, sources } of list.getEntries())
+      if (!hadRecentInput) window.shifts.push({ value, moved: sources.map(({ node }) => node?.className ?? node?.nodeName) });
   }).observe({ type: "layout-shift", buffered: true });
   const Native = window.WebSocket;
   window.WebSocket = class extends Native {
@@ -111,7 +112,11 @@ async function firstAudio() {
   }
   const shifts = await page.evaluate(() => window.shifts);
   await close();
-  return { firstAudioMs: found, layoutShift: shifts.reduce((sum, value) => sum + value, 0) };
+  return {
+    firstAudioMs: found,
+    layoutShift: shifts.reduce((sum, { value }) => sum + value, 0),
+    moved: [...new Set(shifts.flatMap(({ moved }) => moved))],
+  };
 }
 
 async function panFps() {

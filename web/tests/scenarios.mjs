@@ -1,7 +1,8 @@
 /** What the page must do, each in a browser of its own; run by tests/e2e/test_page.py.
  *
  * `node tests/scenarios.mjs NAME BASE [WAV]` prints what it found as JSON. A scenario that needs
- * something done outside prints `? WHAT` and waits for a line.
+ * something done outside prints `? WHAT` and waits for a line. Some need a value that only the
+ * outside has: it is in the environment as GIVEN.
  */
 
 import { readFileSync } from "node:fs";
@@ -10,6 +11,7 @@ import { createInterface } from "node:readline";
 import { openPage, untilAudible, untilSilent } from "./browser.mjs";
 
 const [name, base, wav] = process.argv.slice(2);
+const given = process.env.GIVEN ?? "";
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const ask = async (what) => {
   process.stdout.write(`? ${what}\n`);
@@ -42,6 +44,8 @@ async function talk(way) {
   const words = await page.locator('.transcript li[data-who="user"] p').allInnerTexts();
   const peak = await page.evaluate(() => Math.max(...window.heard.map(({ level }) => level)));
   const visited = await page.locator(".progress .card[data-active]").allInnerTexts();
+  await page.locator(".waterfall").first().waitFor();
+  const stages = await page.locator(".waterfall th[scope=row]").allInnerTexts();
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${way}.png`, fullPage: true });
   const bars = await page.locator(".visualiser .lk-audio-bar").count();
   await page.click(".controls .danger");
@@ -49,9 +53,33 @@ async function talk(way) {
   await page.locator(".see audio").evaluate((audio) => audio.play());
   await page.waitForFunction(() => document.querySelector(".see audio").currentTime > 0.5);
   const played = await page.locator(".played li").count();
+  const { seeksTo, levels } = await recording(page);
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${way}-played.png`, fullPage: true });
   await close();
-  return { user: words.join(" "), peak, bars, visited, played };
+  return { user: words.join(" "), peak, bars, visited, stages, played, seeksTo, levels };
+}
+
+/** Where the last line's button leads, and the sound just before and just after the first line. */
+async function recording(page) {
+  await page.locator(".played button").last().click();
+  await page.waitForFunction(() => !document.querySelector(".see audio").seeking);
+  return page.evaluate(async () => {
+    const audio = document.querySelector(".see audio");
+    audio.pause();
+    const sound = await window.files.get(audio.src).arrayBuffer();
+    const decoded = await new OfflineAudioContext(1, 1, 48_000).decodeAudioData(sound);
+    const samples = decoded.getChannelData(0);
+    const level = (fromS, toS) => {
+      const part = samples.slice(Math.max(0, fromS) * decoded.sampleRate, toS * decoded.sampleRate);
+      return part.length ? Math.sqrt(part.reduce((sum, sample) => sum + sample ** 2, 0) / part.length) : 0;
+    };
+    document.querySelector(".played button").click();
+    const firstS = audio.currentTime;
+    return {
+      seeksTo: { duration: audio.duration, decoded: decoded.duration, firstS },
+      levels: { before: level(firstS - 0.5, firstS - 0.15), after: level(firstS, firstS + 0.6) },
+    };
+  });
 }
 
 async function interrupt(way) {
@@ -86,6 +114,94 @@ async function restart() {
   check((await page.locator(".problem").count()) === 0, "The problem still shows.");
   await close();
   return {};
+}
+
+/** The page is frozen, as when a laptop sleeps; meanwhile its connection dies. */
+async function asleep() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+  await begin(page);
+  await state(page, "listening");
+  const session = await page.context().newCDPSession(page);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  await ask("stop");
+  await ask("start");
+  await session.send("Page.setWebLifecycleState", { state: "active" });
+  await page.waitForFunction(() => !document.querySelector(".problem"));
+  await page.locator(".log li", { hasText: "disconnected" }).first().waitFor({ state: "attached" });
+  await state(page, "listening");
+  await say(page, "Good morning.");
+  await page.locator('.transcript li[data-who="agent"] p', { hasText: "scripted" }).waitFor();
+  await close();
+  return {};
+}
+
+async function twoTabs() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+  await begin(page);
+  await state(page, "listening");
+  const second = await page.context().newPage();
+  await second.goto(base);
+  await begin(second);
+  await state(second, "listening");
+  await state(page, "ended");
+  const words = await page.innerText('.problem[data-code="second_tab"]');
+  await second.fill(".controls input", "Here I am.");
+  await second.press(".controls input", "Enter");
+  await second.locator('.transcript li[data-who="agent"] p', { hasText: "scripted" }).waitFor();
+  await close();
+  return { words };
+}
+
+/** GIVEN is what `POST /api/token` answers. */
+async function ticket() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "livekit" } });
+  await page.route("**/api/token", (route) =>
+    route.fulfill({ status: 201, contentType: "application/json", body: given }),
+  );
+  await begin(page);
+  const problem = page.locator(".problem[data-code]");
+  await problem.waitFor();
+  const code = await problem.getAttribute("data-code");
+  const words = await problem.innerText();
+  const again = await page.locator(".controls .primary").count();
+  await close();
+  return { code, words, again };
+}
+
+/** Two characters from the form answer in turn; then a flow that is chosen greets. */
+async function characters() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+  await page.click(".devices > summary");
+  await page.getByLabel("Who answers").selectOption(":characters");
+  const form = page.locator(".characters");
+  await form.getByLabel("Name").first().fill("Cleo");
+  await form.getByRole("button", { name: "Add a character" }).click();
+  await form.getByLabel("Name").last().fill("Dora");
+  await form.getByLabel("Voice").last().selectOption({ index: 1 });
+  await form.getByRole("button", { name: "Delete: Ben" }).click();
+  await begin(page);
+  await state(page, "listening");
+  await say(page, "Hello, both of you.");
+  await page.locator('.transcript li[data-who="agent"]', { hasText: "Dora" }).waitFor();
+  await state(page, "listening");
+  const names = await page.locator('.transcript li[data-who="agent"] .who').allInnerTexts();
+  await page.click(".controls .danger");
+  await state(page, "ended");
+  await page.getByLabel("Who answers").selectOption("desk");
+  await page.click(".see > summary");
+  await begin(page);
+  await page.locator('.transcript li[data-who="agent"] p', { hasText: "Front desk" }).waitFor();
+  await state(page, "listening");
+  await say(page, "Who is there?");
+  await page.locator('.progress .card[data-active][data-type="conversation"]').waitFor();
+  await page.locator(".progress .facts", { hasText: "Blue Door" }).waitFor();
+  await page.locator(".waterfall").first().waitFor();
+  await page.click(".controls .danger");
+  await page.reload();
+  await page.click(".devices > summary");
+  const kept = await page.getByLabel("Who answers").inputValue();
+  await close();
+  return { names, kept };
 }
 
 async function refused() {
@@ -144,6 +260,8 @@ async function editor() {
   await saved();
   await page.click("#tab-versions");
   await page.locator(".version", { hasText: "Version 1" }).waitFor();
+  await page.getByRole("button", { name: "Compare with draft" }).click();
+  await page.getByText("No differences.").waitFor();
   await page.click("#tab-test_chat");
   await page.getByRole("button", { name: "Start a test" }).click();
   await page.fill(".test-chat input", "hello");
@@ -166,6 +284,10 @@ async function editor() {
   await page.getByRole("button", { name: "Save mine over theirs" }).click();
   await saved();
   check((await (await fetch(url)).json()).name === "Mine", "Ours was not saved.");
+  await page.click("#tab-versions");
+  await page.getByRole("button", { name: "Compare with draft" }).click();
+  await page.locator('.diff [data-kind="added"]', { hasText: "Mine" }).waitFor();
+  await page.click("#tab-properties");
 
   // The server is away: the change waits in the browser.
   await page.route("**/api/flows/**", (route) => route.abort());
@@ -178,13 +300,15 @@ async function editor() {
   await page.getByRole("button", { name: "Save draft" }).click();
   await saved();
 
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    page.getByRole("button", { name: "Export YAML" }).click(),
-  ]);
-  await page.goto(`${base}/#/flows`);
-  await page.setInputFiles('input[type="file"]', await download.path());
-  await page.locator(".editor h1", { hasText: "Kept" }).waitFor();
+  for (const format of ["YAML", "JSON"]) {
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: `Export ${format}` }).click(),
+    ]);
+    await page.goto(`${base}/#/flows`);
+    await page.setInputFiles('input[type="file"]', await download.path());
+    await page.locator(".editor h1", { hasText: "Kept" }).waitFor();
+  }
   await close();
   return { id };
 }
@@ -212,38 +336,6 @@ async function accessible() {
   return { found };
 }
 
-/** Frames a second while a graph of 300 nodes is dragged, and the time to the first view. */
-async function speed() {
-  const { page, close } = await openPage(`${base}/#/talk`);
-  const interactiveMs = await page.evaluate(() => performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd);
-  await page.goto(`${base}/#/flows/large`);
-  await page.waitForSelector(".card");
-  await page.waitForTimeout(1500); // the first layout
-  const frames = page.evaluate(
-    () =>
-      new Promise((resolve) => {
-        let count = 0;
-        const start = performance.now();
-        const tick = (now) => {
-          count += 1;
-          if (now - start < 2000) requestAnimationFrame(tick);
-          else resolve((count * 1000) / (now - start));
-        };
-        requestAnimationFrame(tick);
-      }),
-  );
-  const box = await page.locator(".canvas").boundingBox();
-  await page.mouse.move(box.x + 300, box.y + 20);
-  await page.mouse.down();
-  for (let step = 0; step < 100; step += 1) {
-    await page.mouse.move(box.x + 300 + Math.sin(step / 8) * 150, box.y + 60 + Math.cos(step / 8) * 40);
-  }
-  await page.mouse.up();
-  const framesPerSecond = await frames;
-  await close();
-  return { framesPerSecond, interactiveMs };
-}
-
 const scenarios = {
   talk_socket: () => talk("socket"),
   talk_livekit: () => talk("livekit"),
@@ -252,10 +344,13 @@ const scenarios = {
   interrupt_livekit: () => interrupt("livekit"),
   restart,
   refused,
+  asleep,
+  two_tabs: twoTabs,
+  ticket,
+  characters,
   hostile,
   editor,
   accessible,
-  speed,
 };
 const result = await scenarios[name]();
 process.stdout.write(`${JSON.stringify(result)}\n`);
