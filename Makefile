@@ -10,7 +10,7 @@ PAGE_SOURCES := $(wildcard web/*.json web/*.ts web/index.html) \
 NODE_PATH_FIRST = PATH="$$(command -v npm >/dev/null || echo $(CURDIR)/$(BIN):)$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run env web web-test dev test e2e unit lint format lock settings audit licences clean
+.PHONY: help run env web web-test dev test e2e unit fault slow soak lint format lock settings audit licences clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,15 @@ unit: ## only the fast tests
 
 e2e: dev $(PAGE) ## only the end-to-end tests
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
+
+fault: dev $(PAGE) ## only the tests that kill, stop and restart parts under a running call
+	@$(BIN)/python -m pytest -m fault $(ARGS)
+
+slow: dev $(PAGE) ## the tests that take minutes each, which `make test` leaves out
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+soak: dev $(PAGE) ## half an hour of calls and requests with random faults
+	@$(BIN)/parley bench soak $(ARGS)
 
 lint: ## ruff, mypy, import-linter
 	@$(PYTHON) stack/bootstrap.py --dev --without-system

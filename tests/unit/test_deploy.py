@@ -1,0 +1,95 @@
+"""What is described for more than one machine, against the settings and parts that there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tests.unit.test_compose import compose
+from tests.unit.test_settings_pages import ROOT, every_variable
+
+SECRET = {
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PARLEY_API_KEY",
+}
+
+
+class _Compose(yaml.SafeLoader):
+    """Knows compose's `!override`."""
+
+
+_Compose.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def scaled() -> dict[str, Any]:
+    text = (ROOT / "docker-compose.scale.yml").read_text()
+    document: dict[str, Any] = yaml.load(text, _Compose)
+    return document
+
+
+def manifests() -> list[dict[str, Any]]:
+    text = (ROOT / "deploy/kubernetes/parley.yaml").read_text()
+    return list(yaml.safe_load_all(text))
+
+
+def of_kind(kind: str) -> dict[str, dict[str, Any]]:
+    return {m["metadata"]["name"]: m for m in manifests() if m["kind"] == kind}
+
+
+def test_the_second_livekit_node_differs_from_the_first_in_its_ports_alone() -> None:
+    first = yaml.safe_load(compose()["services"]["livekit"]["environment"]["LIVEKIT_CONFIG"])
+    second = yaml.safe_load(scaled()["services"]["livekit-2"]["environment"]["LIVEKIT_CONFIG"])
+    assert first["redis"] == second["redis"]
+    assert first["keys"] == second["keys"]
+    media = [{first["rtc"][name], second["rtc"][name]} for name in ("tcp_port", "udp_port")]
+    assert all(len(ports) == 2 for ports in media)
+    published = " ".join(scaled()["services"]["livekit-2"]["ports"])
+    for name in ("tcp_port", "udp_port"):
+        assert f":{second['rtc'][name]}" in published
+
+
+def test_more_than_one_backend_shares_a_port_by_the_proxy_alone() -> None:
+    services = scaled()["services"]
+    assert services["backend"]["deploy"]["replicas"] > 1
+    assert services["backend"]["ports"] == []
+    assert services["worker"]["environment"]["BACKEND_URL"] == "http://proxy:8000"
+    (mount,) = services["proxy"]["volumes"]
+    nginx = (ROOT / mount.partition(":")[0]).read_text()
+    assert "server backend:8000 resolve" in nginx
+    assert "proxy_buffering off" in nginx
+
+
+def test_manifests_use_settings_that_there_are() -> None:
+    given = set(of_kind("ConfigMap")["parley"]["data"]) | SECRET
+    for deployment in of_kind("Deployment").values():
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            given |= {entry["name"] for entry in container.get("env", [])}
+    assert given - every_variable() == set()
+
+
+def test_services_and_probes_meet_the_containers() -> None:
+    deployments = of_kind("Deployment")
+    for name, service in of_kind("Service").items():
+        labels = deployments[name]["spec"]["template"]["metadata"]["labels"]
+        assert service["spec"]["selector"].items() <= labels.items()
+    for deployment in deployments.values():
+        assert (
+            deployment["spec"]["selector"]["matchLabels"]
+            == deployment["spec"]["template"]["metadata"]["labels"]
+        )
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"] for port in container["ports"]}
+        probes = [probe for key, probe in container.items() if key.endswith("Probe")]
+        assert probes
+        assert {probe["httpGet"]["port"] for probe in probes} <= ports
+
+
+def test_a_replaced_worker_may_let_its_calls_end() -> None:
+    spec = of_kind("Deployment")["worker"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    drain_s = float(next(e["value"] for e in container["env"] if e["name"] == "DRAIN_S"))
+    assert spec["terminationGracePeriodSeconds"] > drain_s
