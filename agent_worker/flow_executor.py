@@ -107,7 +107,10 @@ class FlowExecutor:
             ParleyError: `flow_not_found`, `backend_unavailable`, or what the backend says.
         """
         body = await self.call("POST", f"{self._root}/sessions", self._request.model_dump())
-        opened = SessionOpened.model_validate(body)
+        try:
+            opened = SessionOpened.model_validate(body)
+        except ValidationError as error:
+            raise self._stranger() from error
         self.session_id = opened.session_id
         return opened
 
@@ -230,7 +233,15 @@ class FlowExecutor:
             ) from error
         if response.is_error:
             raise _refusal(response)
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content else None
+        except ValueError as error:
+            raise self._stranger() from error
+
+    def _stranger(self) -> StreamError:
+        return StreamError(
+            "stream_malformed", f"What answers at {self._root} is not Parley's backend."
+        )
 
     def stream(
         self, method: str, url: str, body: object, headers: dict[str, str]

@@ -52,6 +52,8 @@ def set_up(level: str, form: LogFormat) -> None:
         logging.getLogger(name).setLevel(level)
     # Each request's address would hold what was said.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # The worker's health page is asked every few seconds.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 class TextLines(logging.Formatter):

@@ -32,6 +32,7 @@ LogLevel = Annotated[
 ]
 """Least severity that is logged, in either case."""
 
+ENV_FILE = ".env"
 _ADDRESS = r"://[^\s/?#]+(/\S*)?$"
 HTTP_URL_PATTERN = "^https?" + _ADDRESS
 LIVEKIT_URL_PATTERN = "^(wss?|https?)" + _ADDRESS
@@ -72,7 +73,7 @@ class EnvSettings(BaseSettings):
     """Base of every process's settings."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",
@@ -113,8 +114,23 @@ def load_settings(cls: type[SettingsT], **overrides: Any) -> SettingsT:
         ConfigError: `setting_invalid`, with a line for each wrong variable. Values are not
             repeated, since they may be secrets.
     """
+    if os.path.isdir(ENV_FILE):
+        raise ConfigError(
+            "setting_invalid", f"{ENV_FILE} cannot be read: it is a folder, and should be a file."
+        )
     try:
         return cls(**overrides)
+    except UnicodeDecodeError as error:
+        # The cause, which quotes the file, is not shown.
+        raise ConfigError(
+            "setting_invalid",
+            f"{ENV_FILE} cannot be read: byte {error.start} of it is not UTF-8. Save it as UTF-8 "
+            "text.",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            "setting_invalid", f"{ENV_FILE} cannot be read: {error.strerror}."
+        ) from error
     except SettingsError as error:
         found = re.search(r'field "(\w+)"', str(error))
         name = found[1] if found and found[1] in cls.model_fields else ""

@@ -16,7 +16,7 @@ from rich.text import Text
 from protocol.settings import load_settings
 from speech.audio import read_wav, resample, to_int16
 from stack.caller import RATE_HZ, Caller, invite
-from stack.parts import backend_url
+from stack.parts import backend_root
 from stack.settings import StackSettings
 from stack.terminal import line_typed
 
@@ -51,7 +51,7 @@ async def _call(
 ) -> None:
     settings = load_settings(StackSettings)
     invitation = await invite(
-        options.backend or backend_url(settings),
+        backend_root(options.backend, settings),
         room=options.room,
         flow=options.flow,
         api_key=settings.parley_api_key,

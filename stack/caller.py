@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -19,7 +20,7 @@ from livekit import rtc
 from pydantic import SecretStr
 
 from agent_worker.flow_executor import key_header
-from protocol.errors import ConfigError, StreamError
+from protocol.errors import ConfigError, FlowError, StreamError
 
 RATE_HZ = 48_000
 FRAME_SAMPLES = RATE_HZ // 50
@@ -64,7 +65,9 @@ async def invite(
         api_key: For a backend that asks for one.
 
     Raises:
-        StreamError: `backend_unavailable` if nobody answers there.
+        StreamError: `backend_unavailable` if nobody answers there, `stream_malformed` if it is
+            somebody else.
+        FlowError: `flow_not_found`.
         ConfigError: `start_failed`, with what the backend said, if it refuses.
     """
     body: dict[str, Any] = {"participant_name": "parley call"}
@@ -74,20 +77,33 @@ async def invite(
         body["participant_identity"] = identity
     if flow is not None:
         body["participant_metadata"] = json.dumps({"flow_id": flow})
+    headers = key_header(api_key)
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.post(
-                f"{backend}/api/token", json=body, headers=key_header(api_key)
-            )
+        async with httpx.AsyncClient(trust_env=False, timeout=10, headers=headers) as client:
+            if flow is not None:
+                await _require_flow(client, backend, flow)
+            answer = await client.post(f"{backend}/api/token", json=body)
     except httpx.TransportError as error:
         raise StreamError(
             "backend_unavailable", f"Nobody answers at {backend}. Start the stack: parley up."
         ) from error
-    if answer.status_code != 201:
-        said = answer.json().get("message", "") if "json" in answer.headers["content-type"] else ""
-        raise ConfigError("start_failed", f"The backend gave no token: {said or answer.text[:200]}")
-    found = answer.json()
-    return Invitation(found["server_url"], found["participant_token"])
+    try:
+        found = answer.json()
+        if answer.status_code != 201:
+            raise ConfigError("start_failed", f"The backend gave no token: {found['message']}")
+        return Invitation(found["server_url"], found["participant_token"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StreamError(
+            "stream_malformed", f"What answers at {backend} is not Parley's backend."
+        ) from error
+
+
+async def _require_flow(client: httpx.AsyncClient, backend: str, flow: str) -> None:
+    """Refuses a flow that is not there; a key that may not see flows finds out in the call."""
+    answer = await client.get(f"{backend}/api/flows/{quote(flow, safe='')}")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        if answer.json()["code"] == "flow_not_found":
+            raise FlowError("flow_not_found", f"--flow: there is no flow {flow!r} at {backend}.")
 
 
 class Caller:

@@ -12,7 +12,7 @@ from agent_worker.flow_executor import FlowExecutor
 from protocol.errors import ParleyError, StreamError, error_for
 from protocol.events import Cancelled, Done, Error, Token
 from protocol.settings import load_settings
-from stack.parts import backend_url
+from stack.parts import backend_root
 from stack.settings import StackSettings
 from stack.terminal import line_typed
 
@@ -26,7 +26,7 @@ def chat(flow: str, message: str | None = None, backend: str | None = None) -> N
     """
     settings = load_settings(StackSettings)
     executor = FlowExecutor(
-        flow, backend_url=backend or backend_url(settings), api_key=settings.parley_api_key
+        flow, backend_url=backend_root(backend, settings), api_key=settings.parley_api_key
     )
     asyncio.run(_chat(executor, message, Console(highlight=False, soft_wrap=True)))
 

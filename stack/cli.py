@@ -14,6 +14,27 @@ import typer
 
 from protocol.errors import ParleyError
 
+MAX_NAME_CHARACTERS = 200
+
+
+def _text(value: str | None) -> str | None:
+    """Refuses bytes of the command line that are not text."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter("this is not UTF-8 text") from error
+    return value
+
+
+def _name(value: str | None) -> str | None:
+    """Refuses what is no name of a room or flow."""
+    if value is not None and not (0 < len(value) <= MAX_NAME_CHARACTERS and value.isprintable()):
+        raise typer.BadParameter(
+            f"expected 1 to {MAX_NAME_CHARACTERS} characters, and no control characters"
+        )
+    return value
+
+
 app = typer.Typer(
     name="parley",
     help="A real-time voice agent that you run yourself.",
@@ -58,11 +79,13 @@ def call(
     text: Annotated[bool, typer.Option("--text", help="Type instead of speaking.")] = False,
     record: Annotated[Path | None, typer.Option(help="Keep the agent's audio as WAV.")] = None,
     room: Annotated[
-        str | None, typer.Option(help="Name of the room; a new one by default.")
+        str | None, typer.Option(help="Name of the room; a new one by default.", callback=_name)
     ] = None,
-    flow: Annotated[str | None, typer.Option(help="Flow that answers.")] = None,
+    flow: Annotated[str | None, typer.Option(help="Flow that answers.", callback=_name)] = None,
     backend: Annotated[str | None, typer.Option(help="Root of another backend.")] = None,
-    wait_s: Annotated[float, typer.Option(help="Seconds that an answer may take.")] = 60.0,
+    wait_s: Annotated[
+        float, typer.Option(min=1, max=3600, help="Seconds that an answer may take.")
+    ] = 60.0,
 ) -> None:
     """Talk with the agent: by microphone, with --text, or with a recording."""
     if wav is not None and text:
@@ -74,8 +97,10 @@ def call(
 
 @app.command()
 def chat(
-    message: Annotated[str | None, typer.Argument(help="One message; else a conversation.")] = None,
-    flow: Annotated[str, typer.Option(help="Flow that answers.")] = "default",
+    message: Annotated[
+        str | None, typer.Argument(help="One message; else a conversation.", callback=_text)
+    ] = None,
+    flow: Annotated[str, typer.Option(help="Flow that answers.", callback=_name)] = "default",
     backend: Annotated[str | None, typer.Option(help="Root of another backend.")] = None,
 ) -> None:
     """Write with a flow."""
@@ -87,7 +112,7 @@ def chat(
 @app.command()
 def replay(
     session: Annotated[str, typer.Argument(help="Id of the recorded session.")],
-    flow: Annotated[str, typer.Option(help="Its flow.")] = "default",
+    flow: Annotated[str, typer.Option(help="Its flow.", callback=_name)] = "default",
     version: Annotated[int | None, typer.Option(help="Version of it; else the newest.")] = None,
     file: Annotated[Path | None, typer.Option(help="A flow in a file, instead.")] = None,
     llm: Annotated[str, typer.Option(help="Model for a flow in a file.")] = "auto",
@@ -145,10 +170,10 @@ def migrate(
 
 @app.command()
 def say(
-    text: Annotated[str, typer.Argument(help="What to say.")],
+    text: Annotated[str, typer.Argument(help="What to say.", callback=_text)],
     output: Annotated[Path, typer.Option("--output", "-o", help="A wav, flac, ogg or mp3 file.")],
     voice: Annotated[str | None, typer.Option(help="Name of a voice, or its .onnx file.")] = None,
-    speed: Annotated[float, typer.Option(help="2 is twice as fast.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
 ) -> None:
     """Speak a text into a file."""
     from stack import say as command

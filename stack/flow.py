@@ -29,6 +29,8 @@ app = typer.Typer(
     help="Check, draw, test, try and import flows.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 FlowPath = Annotated[Path, typer.Argument(help="The flow's document, YAML or JSON.")]

@@ -28,6 +28,8 @@ app = typer.Typer(
     help="Make, list and revoke the API keys of the backend that DATABASE_URL names.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 Result = TypeVar("Result")

@@ -7,6 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from protocol.errors import ConfigError
 from stack import livekit_server, llm_server
 from stack.livekit_keys import KeyPair
 from stack.ports import Port
@@ -146,6 +149,27 @@ def livekit_url(settings: StackSettings) -> str:
 def backend_url(settings: StackSettings) -> str:
     """Root of the backend, as this machine reaches it."""
     return root_url(settings.backend_host, settings.backend_port)
+
+
+def backend_root(given: str | None, settings: StackSettings) -> str:
+    """Root of the backend that `--backend` names, without a slash at its end, or of ours.
+
+    Raises:
+        ConfigError: `setting_invalid` if it is no such address.
+    """
+    if given is None:
+        return backend_url(settings)
+    try:
+        url = httpx.URL(given)
+    except (httpx.InvalidURL, UnicodeError):
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError(
+            "setting_invalid",
+            f"--backend {given!r} is no address of a backend. One looks like "
+            "http://127.0.0.1:8000.",
+        )
+    return given.rstrip("/")
 
 
 def root_url(host: str, port: int) -> str:

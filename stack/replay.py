@@ -23,7 +23,7 @@ from agent_worker.flow_executor import key_header
 from protocol.errors import StreamError
 from protocol.settings import load_settings
 from stack.flow_session import Answer, FlowSession
-from stack.parts import backend_url
+from stack.parts import backend_root
 from stack.settings import StackSettings
 
 _SAME_WORDS = 0.999
@@ -98,7 +98,7 @@ def replay(options: ReplayOptions) -> int:
 async def _replayed(options: ReplayOptions) -> tuple[list[Compared], str | None]:
     """The turns that were replayed, and why it ended before the last, if it did."""
     settings = load_settings(StackSettings)
-    root = options.backend or backend_url(settings)
+    root = backend_root(options.backend, settings)
     async with httpx.AsyncClient(
         base_url=root, headers=key_header(settings.parley_api_key), timeout=120, trust_env=False
     ) as recorded:

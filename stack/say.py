@@ -11,6 +11,8 @@ import soundfile
 from protocol.errors import ConfigError, SpeechError
 from speech.piper import PiperEngine
 
+FORMATS = ("wav", "flac", "ogg", "mp3")
+
 
 def say(text: str, output: Path, *, voice: str | None = None, speed: float = 1.0) -> None:
     """Synthesises with Piper; the ending of the name chooses the format (wav, flac, ogg, mp3).
@@ -19,6 +21,11 @@ def say(text: str, output: Path, *, voice: str | None = None, speed: float = 1.0
         SpeechError: For a voice that is not there, a speed out of range, or nothing to say.
         ConfigError: `setting_invalid` if the file cannot be written.
     """
+    if output.suffix.lstrip(".").lower() not in FORMATS:
+        raise ConfigError(
+            "setting_invalid",
+            f"-o {output}: the name's ending chooses the format: {', '.join(FORMATS)}.",
+        )
 
     async def synthesise() -> None:
         async with PiperEngine() as engine:
@@ -28,7 +35,11 @@ def say(text: str, output: Path, *, voice: str | None = None, speed: float = 1.0
         try:
             soundfile.write(output, spoken.samples, spoken.sample_rate_hz)
         except (OSError, RuntimeError, ValueError, TypeError) as error:
-            raise ConfigError("setting_invalid", f"{output} cannot be written: {error}") from error
+            raise ConfigError(
+                "setting_invalid",
+                f"{output} cannot be written. Name a file in a folder that is there and may be "
+                "written to.",
+            ) from error
         sys.stdout.write(f"{spoken.duration_s:.1f} s in {output}\n")
 
     asyncio.run(synthesise())

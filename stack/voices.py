@@ -33,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 _Url = Annotated[str, typer.Option("--url", help="Folder of a copy of Piper's voices.")]

@@ -15,6 +15,9 @@ import soundfile
 from protocol.errors import SpeechError
 from speech.audio.resampling import MAX_RATE_HZ, MIN_RATE_HZ
 
+FORMATS = "wav, flac, ogg or mp3"
+"""What libsndfile reads that people have."""
+
 Floats = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int16]
 
@@ -34,7 +37,7 @@ class Wav:
 
 
 def read_wav(source: Path | bytes | BinaryIO, *, max_s: float = 3600.0) -> Wav:
-    """Reads a wav (or flac, ogg) recording.
+    """Reads a wav, flac, ogg or mp3 recording.
 
     Raises:
         SpeechError: `audio_invalid` for what is no recording, holds no samples or has samples
@@ -44,7 +47,8 @@ def read_wav(source: Path | bytes | BinaryIO, *, max_s: float = 3600.0) -> Wav:
         source = io.BytesIO(source)
     name = str(source) if isinstance(source, Path) else "The recording"
     if isinstance(source, Path) and not source.is_file():
-        raise SpeechError("audio_invalid", f"There is no file {name}.")
+        why = f"{name} is not a file." if source.exists() else f"There is no file {name}."
+        raise SpeechError("audio_invalid", f"{why} Give a recording: {FORMATS}.")
     try:
         with soundfile.SoundFile(source) as file:
             rate_hz = int(file.samplerate)
@@ -54,8 +58,7 @@ def read_wav(source: Path | bytes | BinaryIO, *, max_s: float = 3600.0) -> Wav:
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
         raise SpeechError(
             "audio_invalid",
-            f"{name} cannot be read as a recording ({type(error).__name__}). "
-            "Give a wav file, PCM of 16 bits for example.",
+            f"{name} cannot be read as a recording. Give one of these: {FORMATS}.",
         ) from error
     if not samples.size:
         raise SpeechError("audio_invalid", f"{name} holds no samples.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from speech.piper.pace import Pace
 from speech.piper.parts import stages_of
 from speech.piper.utterance import Models, Utterance
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PIPER_LOCK = threading.Lock()
 """espeak-ng keeps one state for the whole process."""
 _WARM_UP = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10."
@@ -91,9 +93,10 @@ class PiperVoice:
     def phonemize(self, text: str) -> list[list[str]]:
         """Phonemes of each sentence that the phonemiser finds, " " between spoken words.
 
-        Piper's `[[raw phonemes]]` count as plain text.
+        Piper's `[[raw phonemes]]` count as plain text; half a surrogate pair, which no encoding
+        has a place for, as a space.
         """
-        plain = text.replace("[[", "  ").replace("\0", " ")
+        plain = _LONE_SURROGATE.sub(" ", text.replace("[[", "  ").replace("\0", " "))
         with _PIPER_LOCK:
             found = self._phonemizer.phonemize(plain)
         return [list(sentence) for sentence in found if sentence]

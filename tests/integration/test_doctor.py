@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,12 @@ def test_say_and_listen_understand_each_other(fresh: Path) -> None:
         (["call", "--text"], "Start the stack: parley up."),
         (["call", "--wav", "absent.wav"], "no file absent.wav"),
         (["up", "--without", "sleep"], "there is no such part"),
+        (["listen", "."], ". is not a file. Give a recording: wav, flac, ogg or mp3."),
+        (["say", "Hello.", "-o", "x.xyz"], "the name's ending chooses the format: wav, flac"),
+        (["call", "--text", "--backend", "http://127.0.0.1:abc"], "is no address of a backend"),
+        (["chat", "Hello", "--backend", "http://[::1"], "is no address of a backend"),
+        (["chat", "Hello", "--backend", "nonsense"], "is no address of a backend"),
+        (["replay", "s", "--backend", "nonsense"], "is no address of a backend"),
         (["bench", "absent"], "There is no benchmark 'absent'"),
     ],
 )
@@ -146,3 +154,62 @@ def test_what_keeps_the_stack_from_working_is_said_before_anything_is_started(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert "starting" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["say", "\udcff hello", "-o", "x.wav"], "not UTF-8 text"),
+        (["chat", "\udcff"], "not UTF-8 text"),
+        (["chat", "--flow", "", "Hello"], "--flow"),
+        (["call", "--text", "--room", ""], "--room"),
+        (["call", "--text", "--room", "r" * 600], "--room"),
+        (["call", "--text", "--wait-s", "0"], "--wait-s"),
+    ],
+)
+def test_a_wrong_argument_is_named(fresh: Path, arguments: list[str], said: str) -> None:
+    done = parley(*arguments, cwd=fresh)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "doctor"])
+def test_an_env_file_that_is_no_text_is_said_to_be_so(fresh: Path, command: str) -> None:
+    (fresh / ".env").write_bytes(b"LLM=local\nX=\xff\n")
+    done = parley(command, cwd=fresh)
+    assert done.returncode == 1
+    assert ".env cannot be read: byte 12 of it is not UTF-8" in done.stdout + done.stderr
+    (fresh / ".env").unlink()
+    (fresh / ".env").mkdir()
+    done = parley(command, cwd=fresh)
+    assert ".env cannot be read: it is a folder" in done.stdout + done.stderr
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A web server of somebody else: one page for everything, with and without a type."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>Welcome</html>")
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("arguments", [["chat", "Hello"], ["call", "--text", "--flow", "f"]])
+def test_a_server_of_somebody_else_is_told_from_ours(fresh: Path, arguments: list[str]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/"
+            done = parley(*arguments, "--backend", url, cwd=fresh)
+        finally:
+            server.shutdown()
+    assert done.returncode == 1
+    assert "is not Parley's backend" in done.stderr
+    assert "html" not in done.stderr
