@@ -219,7 +219,9 @@ class _Run:
             reference = "/".join(filter(None, (settings.chat_provider, settings.chat_model)))
             session.plan = with_model(session.plan, reference)
         limits = Limits(
-            parallel=voices.settings.speech_parallel, stall_s=settings.chat_audio_stall_s
+            parallel=voices.settings.speech_parallel,
+            first_alone=True,
+            stall_s=settings.chat_audio_stall_s,
         )
         return cls(body, session, voice, limits, settings)
 

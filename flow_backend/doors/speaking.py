@@ -80,6 +80,9 @@ class Limits:
 
     parallel: int = 2
     """Pieces that are synthesised at once."""
+    first_alone: bool = False
+    """The second piece waits until the first is whole: for doors that send pieces whole, where
+    what is made beside the first would only delay the first sound."""
     retries: int = 1
     """Further tries of a piece that failed before its first audio, where that can help."""
     stall_s: float = 30.0
@@ -197,6 +200,8 @@ class _Run:
         turn = previous if self._in_order else None
         try:
             async with self._places:
+                if self._limits.first_alone and sequence > 0:
+                    await asyncio.wait([self._jobs[0]])
                 for left in reversed(range(self._limits.retries + 1)):
                     outlet = _Outlet(self._events, turn, self._note_progress)
                     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -134,6 +134,32 @@ async def test_pieces_may_overtake_one_another_when_order_is_not_asked_for() -> 
     seen = await run(tts, "wait a,chunk\n", "chunk", in_order=False, on_event=on_event)
     audio = [event for event in seen if event.startswith("audio")]
     assert audio == ["audio 1", "audio 1 last", "audio 0", "audio 0 last"]
+
+
+class Noting(ToldTTS):
+    def __init__(self) -> None:
+        super().__init__()
+        self.course: list[str] = []
+
+    async def stream(self, text: str, **how: Any) -> AsyncGenerator[SpeechChunk, None]:
+        self.course.append(f"begin {text}")
+        try:
+            async with aclosing(super().stream(text, **how)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self.course.append(f"end {text}")
+
+
+@pytest.mark.parametrize("first", ["wait a,chunk", "wait a,refuse"])
+async def test_the_first_piece_is_made_alone_where_pieces_are_sent_whole(first: str) -> None:
+    tts = Noting()
+    limits = Limits(first_alone=True)
+    seen = await run(
+        tts, f"{first}\n", "chunk\n", "chunk", limits=limits, on_event=lambda _: tts.gate("a").set()
+    )
+    assert tts.course[:2] == [f"begin {first}", f"end {first}"]
+    assert seen[-1] == "audio 2 last"
 
 
 async def test_a_failed_piece_is_reported_in_its_place_and_the_rest_goes_on() -> None:
