@@ -25,8 +25,8 @@ from flow_backend.llm.base import (
     ToolCallDelta,
     UsageDelta,
 )
-from flow_backend.llm.failures import Endpoint, missing_key
-from flow_backend.llm.settings import LLMSettings, secret
+from flow_backend.llm.failures import Endpoint, required_key
+from flow_backend.llm.settings import LLMSettings
 from flow_backend.llm.timing import TimeLimits, in_time
 from protocol.errors import ProviderError
 
@@ -122,7 +122,7 @@ class ClaudeProvider(LLMProvider):
         except _BROKEN as error:
             raise self._failure(error, body["model"], began) from error
         if not stopped:
-            raise self._endpoint.cut() if began else self._endpoint.garbled()
+            raise self._endpoint.broken(began)
         yield UsageDelta(prompt_tokens, completion_tokens)
         if stop_reason == "refusal":
             raise self._endpoint.filtered(stop_reason)
@@ -178,10 +178,8 @@ class ClaudeProvider(LLMProvider):
             headers = None if inside else error.response.headers
             return self._endpoint.status(status, headers=headers, reason=kind, model=model)
         if isinstance(error, APIConnectionError | httpx2.HTTPError):
-            return self._endpoint.cut() if began else self._endpoint.unreachable()
-        if isinstance(error, json.JSONDecodeError) and began:
-            return self._endpoint.cut()
-        return self._endpoint.garbled()
+            return self._endpoint.lost(began)
+        return self._endpoint.broken(began and isinstance(error, json.JSONDecodeError))
 
 
 def make(settings: LLMSettings) -> ClaudeProvider:
@@ -190,11 +188,8 @@ def make(settings: LLMSettings) -> ClaudeProvider:
     Raises:
         ProviderError: `provider_not_configured` without a key.
     """
-    key = secret(settings.anthropic_api_key)
-    if not key:
-        raise missing_key("claude", "ANTHROPIC_API_KEY")
     return ClaudeProvider(
-        api_key=key,
+        api_key=required_key("claude", "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         model=settings.anthropic_model,
         base_url=settings.anthropic_base_url or OFFICIAL_URL,
         limits=settings.time_limits,

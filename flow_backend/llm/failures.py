@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from protocol.errors import ProviderError
 
 _SHORT_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{2,63}")
@@ -55,6 +57,14 @@ class Endpoint:
             f"{self.name}: {self.place} sent something that is not its documented format. Check "
             "that the address is that of the provider's API.",
         )
+
+    def lost(self, began: bool) -> ProviderError:
+        """The connection broke, or was never there."""
+        return self.cut() if began else self.unreachable()
+
+    def broken(self, began: bool) -> ProviderError:
+        """The answer cannot be read to its end."""
+        return self.cut() if began else self.garbled()
 
     def filtered(self, reason: str) -> ProviderError:
         """The provider withheld the answer."""
@@ -129,11 +139,18 @@ class Endpoint:
         )
 
 
-def missing_key(name: str, variable: str) -> ProviderError:
-    """The provider needs a key that is not set."""
-    return ProviderError(
-        "provider_not_configured", f"{name}: no key. Set {variable}, or choose another provider."
-    )
+def required_key(name: str, variable: str, value: SecretStr | None) -> str:
+    """The key of a provider that cannot do without.
+
+    Raises:
+        ProviderError: `provider_not_configured` if it is not set.
+    """
+    if not value:
+        raise ProviderError(
+            "provider_not_configured",
+            f"{name}: no key. Set {variable}, or choose another provider.",
+        )
+    return value.get_secret_value()
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -22,8 +22,8 @@ from flow_backend.llm.base import (
     ToolCallDelta,
     UsageDelta,
 )
-from flow_backend.llm.failures import Endpoint, missing_key
-from flow_backend.llm.settings import LLMSettings, secret
+from flow_backend.llm.failures import Endpoint, required_key
+from flow_backend.llm.settings import LLMSettings
 from flow_backend.llm.timing import TimeLimits, in_time
 from protocol.errors import ProviderError
 
@@ -178,7 +178,7 @@ class GeminiProvider(LLMProvider):
         if blocked:
             raise self._endpoint.filtered(blocked)
         if finished is None:
-            raise self._endpoint.cut() if began else self._endpoint.garbled()
+            raise self._endpoint.broken(began)
         if finished not in _WHOLE:
             raise self._endpoint.filtered(finished.value)
 
@@ -208,8 +208,8 @@ class GeminiProvider(LLMProvider):
                 _status(error), headers=headers, reason=error.status, model=model
             )
         if isinstance(error, httpx2.HTTPError):
-            return self._endpoint.cut() if began else self._endpoint.unreachable()
-        return self._endpoint.cut() if began else self._endpoint.garbled()
+            return self._endpoint.lost(began)
+        return self._endpoint.broken(began)
 
 
 def make(settings: LLMSettings) -> GeminiProvider:
@@ -218,11 +218,8 @@ def make(settings: LLMSettings) -> GeminiProvider:
     Raises:
         ProviderError: `provider_not_configured` without a key.
     """
-    key = secret(settings.gemini_api_key)
-    if not key:
-        raise missing_key("gemini", "GEMINI_API_KEY")
     return GeminiProvider(
-        api_key=key,
+        api_key=required_key("gemini", "GEMINI_API_KEY", settings.gemini_api_key),
         model=settings.gemini_model,
         base_url=settings.gemini_base_url or OFFICIAL_URL,
         limits=settings.time_limits,

@@ -30,7 +30,7 @@ from flow_backend.llm.base import (
     ToolCallDelta,
     UsageDelta,
 )
-from flow_backend.llm.failures import Endpoint, missing_key
+from flow_backend.llm.failures import Endpoint, required_key
 from flow_backend.llm.settings import LLMSettings, secret
 from flow_backend.llm.timing import TimeLimits, in_time
 from protocol.errors import ProviderError
@@ -122,7 +122,7 @@ class OpenAIProvider(LLMProvider):
         if finished == "content_filter":
             raise self._endpoint.filtered(finished)
         if not finished:
-            raise self._endpoint.cut() if began else self._endpoint.garbled()
+            raise self._endpoint.broken(began)
         for index in sorted(calls):
             call_id, name, arguments = calls[index]
             yield ToolCallDelta(ToolCall(call_id or f"call_{index}", name, arguments))
@@ -186,24 +186,25 @@ class OpenAIProvider(LLMProvider):
                 model=model,
             )
         if isinstance(error, APIConnectionError | httpx2.HTTPError):
-            return self._endpoint.cut() if began else self._endpoint.unreachable()
+            return self._endpoint.lost(began)
         if isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):
             # An `error` object inside the stream: OpenRouter and others put the status in `code`.
             code = str(error.code or "")
             status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
             return self._endpoint.status(status, reason=error.code or error.type, model=model)
-        if isinstance(error, json.JSONDecodeError) and began:
-            return self._endpoint.cut()
-        return self._endpoint.garbled()
+        return self._endpoint.broken(began and isinstance(error, json.JSONDecodeError))
 
 
 def make(settings: LLMSettings) -> OpenAIProvider:
     """From the settings; a compatible URL needs no key."""
-    if not (settings.openai_api_key or settings.openai_base_url):
-        raise missing_key("openai", "OPENAI_API_KEY")
+    key = settings.openai_api_key
     return OpenAIProvider(
         base_url=settings.openai_base_url or OFFICIAL_URL,
-        api_key=secret(settings.openai_api_key),
+        api_key=(
+            secret(key)
+            if settings.openai_base_url
+            else required_key("openai", "OPENAI_API_KEY", key)
+        ),
         model=settings.openai_model,
         limits=settings.time_limits,
     )

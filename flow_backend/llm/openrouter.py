@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flow_backend.llm.failures import missing_key
+from flow_backend.llm.failures import required_key
 from flow_backend.llm.openai import OpenAIProvider
-from flow_backend.llm.settings import LLMSettings, secret
+from flow_backend.llm.settings import LLMSettings
 
 
 def make(settings: LLMSettings) -> OpenAIProvider:
@@ -13,12 +13,10 @@ def make(settings: LLMSettings) -> OpenAIProvider:
     Raises:
         ProviderError: `provider_not_configured` without a key.
     """
-    if not settings.openrouter_api_key:
-        raise missing_key("openrouter", "OPENROUTER_API_KEY")
     return OpenAIProvider(
         name="openrouter",
         base_url=settings.openrouter_base_url,
-        api_key=secret(settings.openrouter_api_key),
+        api_key=required_key("openrouter", "OPENROUTER_API_KEY", settings.openrouter_api_key),
         key_variable="OPENROUTER_API_KEY",
         model=settings.openrouter_model,
         headers={"X-Title": "Parley"},

@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from stack.ports import free_port
 from tests.integration.backend_server import serve_app
-from tests.integration.free_port import free_port
 from tests.scripted_llm import ScriptedLLM
 
 ALWAYS = {"condition_type": "always"}

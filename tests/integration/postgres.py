@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.free_port import free_port
+from stack.ports import free_port
 
 
 def _programs() -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.free_port import free_port
+from stack.ports import free_port
 
 
 @asynccontextmanager

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from flow_backend.access import slots
 from flow_backend.access.slots import Slots
 from protocol.errors import AccessError
+from stack.ports import free_port
 from tests.integration.backend_server import serve_backend
-from tests.integration.free_port import free_port
 from tests.integration.redis_server import redis_server
 
 

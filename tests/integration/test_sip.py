@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stack.livekit_server import find_or_build
-from tests.integration.free_port import free_port
+from stack.ports import free_port
 from tests.integration.processes import started
 
 KEY, SECRET = "APItest", "0123456789abcdef0123456789abcdef"

@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from flow_backend.llm.scripted import Reply
 from speech import downloads
+from stack.ports import free_port
 from tests.integration.backend_server import serve_app, serve_backend
-from tests.integration.free_port import free_port
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from flow_backend.llm.base import (
 from flow_backend.llm.timing import TimeLimits
 from protocol.errors import ProviderError
 from tests.contract.llm.wire_server import CUT, HANG, Answer, WireServer, as_json, stream
-from tests.contract.llm.wires import FAST, KEY, WIRES, Wire
+from tests.contract.llm.wires import KEY, WIRES, Wire
 
 TEXTS = ["Grüß dich, ", "naïve 👩‍👩‍👧 ", "line\u2028separated\u2029\x85", " 日本語", "\n\nend."]
 ASK = [Message("system", "Be brief."), Message("user", "Hello?")]
@@ -228,7 +228,8 @@ async def test_garbage_is_told_as_garbage(wire: Wire, body: bytes) -> None:
 
 @every_wire
 async def test_silence_before_the_first_token_is_a_timeout(wire: Wire) -> None:
-    async with serving(wire, stream(b"", then=[HANG]), limits=FAST) as (server, provider):
+    limits = TimeLimits(first_token_s=1.0)
+    async with serving(wire, stream(b"", then=[HANG]), limits=limits) as (server, provider):
         error, _ = await failure_of(provider)
         await asyncio.wait_for(server.client_left.wait(), 1)
     assert error.code == "provider_timeout"
@@ -238,7 +239,8 @@ async def test_silence_before_the_first_token_is_a_timeout(wire: Wire) -> None:
 @every_wire
 async def test_silence_between_tokens_is_a_timeout(wire: Wire) -> None:
     body = wire.begin(["One", " two"])
-    async with serving(wire, stream(body, then=[HANG]), limits=FAST) as (server, provider):
+    limits = TimeLimits(first_token_s=10.0, between_tokens_s=0.2)
+    async with serving(wire, stream(body, then=[HANG]), limits=limits) as (server, provider):
         error, seen = await failure_of(provider)
         await asyncio.wait_for(server.client_left.wait(), 1)
     assert error.code == "provider_timeout"

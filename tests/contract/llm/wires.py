@@ -11,7 +11,6 @@ from flow_backend.llm.settings import LLMSettings
 from flow_backend.llm.timing import TimeLimits
 
 KEY = "key-THAT-NOBODY-MAY-SEE-0123456789"
-FAST = TimeLimits(connect_s=2.0, first_token_s=0.2, between_tokens_s=0.2)
 
 
 def sse(*events: tuple[str | None, object], newline: str = "\n") -> bytes:

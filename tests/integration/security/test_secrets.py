@@ -23,7 +23,7 @@ from websockets.exceptions import InvalidStatus
 from flow_backend.settings import BackendSettings
 from protocol.settings import EnvSettings, env_names, load_settings
 from stack import settings_pages
-from tests.integration.free_port import free_port
+from stack.ports import free_port
 from tests.integration.security.test_started import environment, run, started
 
 pytestmark = pytest.mark.timeout(180)

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.free_port import free_port
+from stack.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
