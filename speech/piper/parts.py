@@ -111,17 +111,16 @@ def _build(model_path: Path, folder: Path) -> None:
     except FileNotFoundError as error:
         raise _vanished(model_path) from error
     except (DecodeError, OSError, onnx.checker.ValidationError) as error:
-        raise SpeechError(
-            "voice_invalid",
-            f"{model_path.name} is not a whole ONNX model ({type(error).__name__}). "
-            "Download the voice again.",
-        ) from error
+        raise _damaged(model_path, error) from error
     index: dict[str, object] = {"voice": model_path.name, "reason": None}
     stages: dict[str, onnx.ModelProto] = {}
     try:
         found = split(model)
     except CannotSplitError as error:
         index["reason"] = str(error)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # Damaged bytes make names that are no text, and attributes of other types.
+        raise _damaged(model_path, error) from error
     else:
         stages["text.onnx"] = found.text
         index["windows"] = [
@@ -170,6 +169,14 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _vanished(path) from error
+
+
+def _damaged(path: Path, error: Exception) -> SpeechError:
+    return SpeechError(
+        "voice_invalid",
+        f"{path.name} is not a whole ONNX model ({type(error).__name__}). "
+        "Download the voice again.",
+    )
 
 
 def _vanished(path: Path) -> SpeechError:

@@ -160,14 +160,19 @@ class Utterance:
             return
         feed["duration_noise"] = self._random.standard_normal((1, 2, count), np.float32)
         mean, deviation, durations = self._run(models.text, feed)
-        self.durations = durations.astype(np.int64).ravel()
-        self.frames = int(self.durations.sum())
-        if not 0 < self.frames < _MAX_FRAMES:
+        usable = np.isfinite(durations).all() and (durations >= 0).all()
+        if not (usable and 0 < durations.sum() < _MAX_FRAMES):
             raise SpeechError(
                 "synthesis_failed",
                 "The voice gave no usable length for a sentence.",
                 retryable=False,
             )
+        self.durations = durations.astype(np.int64).ravel()
+        self.frames = int(self.durations.sum())
+        if not (mean.ndim == 3 and mean.shape == deviation.shape and mean.shape[1] == count):
+            raise _misshapen()
+        if self.durations.size != count:
+            raise _misshapen()
         prior = np.repeat(mean[0], self.durations, axis=0)
         spread = np.repeat(np.exp(deviation[0]) * np.float32(scales[0]), self.durations, axis=0)
         prior += spread * self._random.standard_normal(prior.shape, np.float32)
@@ -209,9 +214,13 @@ class Utterance:
         if window.takes_speaker:
             feed["sid"] = self._speaker
         made = self._run(window.session, feed)[0]
+        if made.size == 0 or made.size % ((right - left) * rate):
+            raise _misshapen()
         made = made.reshape(1, -1, (right - left) * rate)
         if level.data is None:
             level.data = np.empty((1, made.shape[1], level.length), np.float32)
+        if made.shape[1] != level.data.shape[1]:
+            raise _misshapen()
         fresh = made[:, :, (begin - left) * rate : (end - left) * rate]
         level.data[:, :, begin * rate : end * rate] = fresh
         level.filled = end * rate
@@ -226,6 +235,14 @@ class Utterance:
             raise SpeechError(
                 "synthesis_failed", f"The voice failed in onnxruntime ({type(error).__name__})."
             ) from error
+
+
+def _misshapen() -> SpeechError:
+    return SpeechError(
+        "synthesis_failed",
+        "The voice gave something of a wrong shape. Download it again.",
+        retryable=False,
+    )
 
 
 @dataclass(slots=True)

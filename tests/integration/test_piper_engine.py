@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
+import speech.piper.engine
 from protocol.errors import SpeechError
+from speech.moonshine import MoonshineEngine
 from speech.piper import PiperEngine, PiperVoice, find_voice
 from speech.piper.graph import DURATION_NOISE, PRIOR_NOISE, with_noise_inputs
 from speech.piper.utterance import Utterance
@@ -119,3 +123,79 @@ async def test_a_closed_engine_refuses(cache_dir: Path) -> None:
     await engine.aclose()
     with pytest.raises(SpeechError, match="closed"):
         await engine.synthesize("Hello.")
+
+
+async def test_a_first_chunk_goes_before_later_chunks_of_others(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread, three streams that never stop asking; then one that has no sound yet.
+
+    The clock stands still, so no stream runs out of sound, however slow the machine.
+    """
+    monkeypatch.setattr(speech.piper.engine, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    decode, hold, held, go_on = Utterance.decode, Event(), Event(), Event()
+
+    def decode_if_let(utterance: Utterance, upto: int) -> np.ndarray:
+        if hold.is_set():
+            held.set()
+            go_on.wait()
+        return decode(utterance, upto)
+
+    monkeypatch.setattr(Utterance, "decode", decode_if_let)
+    long = "This is a sentence that goes on for a while, and then it ends. " * 40
+    heard: list[str] = []
+    everyone_plays = asyncio.Event()
+
+    async def play(engine: PiperEngine, name: str) -> None:
+        async with aclosing(engine.stream(long)) as stream:
+            async for _ in stream:
+                heard.append(name)
+                if len(set(heard)) == 3:
+                    everyone_plays.set()
+
+    async with PiperEngine(threads=1, cache_dir=cache_dir) as engine:
+        await engine.ready()
+        async with asyncio.TaskGroup() as group:
+            others = [group.create_task(play(engine, name)) for name in "abc"]
+            await everyone_plays.wait()
+            hold.set()
+            await asyncio.to_thread(held.wait)
+            async with aclosing(engine.stream("Here I am, too.")) as stream:
+                new = group.create_task(anext(stream))
+                while engine.waiting < 3:  # noqa: ASYNC110 - the queue has no event to wait for
+                    await asyncio.sleep(0)
+                asked = len(heard)
+                go_on.set()
+                await new
+                assert len(heard) - asked <= 1, "only the chunk that was being made"
+            for other in others:
+                other.cancel()
+
+
+async def test_words_are_where_they_sound(engine: PiperEngine) -> None:
+    """The sound is loud within words and silent in the pauses between them."""
+    for seed in range(3):
+        speech = await engine.synthesize("One, two, three, four, and twenty, all.", seed=seed)
+        window = speech.sample_rate_hz // 100
+        sound = speech.samples[: speech.samples.size // window * window].astype(np.float32)
+        level = np.sqrt((sound.reshape(-1, window) ** 2).mean(axis=1))
+        loud = float(np.percentile(level, 80))
+        for word, following in pairwise(speech.words):
+            within = level[int(word.start_s * 100) : int(word.end_s * 100)]
+            assert within.max() > loud / 2, word
+            if word.text.endswith(","):
+                pause = level[int(word.end_s * 100) + 3 : int(following.start_s * 100) - 1]
+                assert pause.size > 3
+                assert pause.max() < loud / 10, word
+
+
+async def test_sound_that_ends_with_a_word_ends_with_it_for_a_listener(
+    engine: PiperEngine,
+) -> None:
+    text = "The quick brown fox jumps over the lazy dog near the river."
+    async with MoonshineEngine() as ears:
+        speech = await engine.synthesize(text, seed=1, sample_rate_hz=16_000)
+        sound = np.divide(speech.samples, 32_768, dtype=np.float32)
+        for word in (speech.words[3], speech.words[8], speech.words[11]):
+            heard = (await ears.transcribe(sound[: round((word.end_s + 0.02) * 16_000)])).text
+            assert heard.strip(".").split()[-1] == word.text.strip(".")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnxruntime
@@ -176,3 +179,27 @@ async def test_any_text_speaks_or_is_silent(engine: PiperEngine, text: str) -> N
     for word in (word for chunk in chunks for word in chunk.words):
         assert text[word.start_char : word.end_char] == word.text
         assert 0 <= word.start_s <= word.end_s
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_flipped_bytes_give_a_clear_error_or_a_voice(tmp_path: Path, seed: int) -> None:
+    """The graph is at the end of the file."""
+    random = Random(seed)
+    content = bytearray(variants.model().SerializeToString())
+    for _ in range(random.choice([1, 5, 40])):
+        content[-random.randrange(1, 140_000)] = random.randrange(256)
+    path = variants.write_voice(tmp_path, bytes(content))
+    async with PiperEngine(threads=1, cache_dir=tmp_path / "cache") as engine:
+        with suppress(SpeechError):
+            await engine.synthesize("Is it damaged?", voice=path)
+    shutil.rmtree(tmp_path)
+
+
+def test_names_that_are_no_text_are_refused(engine: PiperEngine, tmp_path: Path) -> None:
+    content = variants.model().SerializeToString()
+    assert b"/Mul_7_output_0" in content
+    damaged = content.replace(b"/Mul_7_output_0", b"/\x80\xffl_7_output_0")
+    path = variants.write_voice(tmp_path, damaged)
+    with pytest.raises(SpeechError) as caught:
+        engine.load(path)
+    assert caught.value.code == "voice_invalid"
