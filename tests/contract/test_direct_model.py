@@ -64,5 +64,5 @@ async def test_the_next_model_answers(brain: str) -> None:
 )
 def test_what_cannot_be_had_is_refused_at_start(brain: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
-        prepare(settings(brain=brain))
+        prepare(settings(brain=brain, openai_api_key="not-sent"))
     assert "BRAIN" in caught.value.message

@@ -32,9 +32,9 @@ async def test_the_examples_run_as_they_stand(tmp_path: Path) -> None:
                 continue
             if language == "sh":
                 # The page's readers have the backend's Python activated.
+                block = block.replace("/tmp/", f"{tmp_path}/").replace("curl -s", "curl -sf")
                 block = block.replace("python3 -m", f"{sys.executable} -m")
-                script = f"set -eo pipefail\n{setting}{block}".replace("curl -s", "curl -sf")
-                program = ["bash", "-c", script.replace("/tmp/", f"{tmp_path}/")]
+                program = ["bash", "-c", f"set -eo pipefail\n{setting}{block}"]
             else:
                 program = [sys.executable, "-c", block]
             process = await asyncio.create_subprocess_exec(

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ECHO = """
 import asyncio
+import signal
 from stack.terminal import line_typed
 
 async def echo():
@@ -15,6 +16,8 @@ async def echo():
         print(line, flush=True)
     print("ended", flush=True)
 
+# A background job's child would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(echo())
 """
 
