@@ -9,7 +9,7 @@ import uvicorn
 
 from flow_backend.access.keys import Keyring
 from flow_backend.app import create_app
-from flow_backend.server import SERVER_OPTIONS
+from flow_backend.server import CLOSING_S, SERVER_OPTIONS, DrainingServer
 from flow_backend.settings import BackendSettings
 from flow_backend.store.database import open_database
 from flow_backend.store.keys import KeyStore
@@ -28,16 +28,19 @@ def main() -> int:
         sys.stderr.write(f"{error.message}\n")
         return 2
     logs.set_up(settings.log_level, settings.log_format)
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=CLOSING_S,
         forwarded_allow_ips=settings.trusted_proxies,
         **SERVER_OPTIONS,
     )
-    return 0
+    server = DrainingServer(config, app.state.admission, settings.backend_drain_s)
+    server.run()
+    return 0 if server.started else 3
 
 
 async def _require_key(settings: BackendSettings) -> None:

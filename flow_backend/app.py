@@ -11,6 +11,7 @@ from pathlib import Path
 from fastapi import Depends, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flow_backend.access.admission import Admission
 from flow_backend.access.gate import Gate, needs
 from flow_backend.access.keys import Keyring
 from flow_backend.access.slots import Slots
@@ -75,6 +76,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app = FastAPI(title="Parley", lifespan=lifespan)
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.admission = Admission(settings.max_streams, settings.max_spoken)
     app.state.rate_limit = RateLimit(settings.redis_url)
     slots = Slots(settings.redis_url)
     app.state.tracing = None
@@ -167,7 +169,7 @@ async def _open_parts(
     )
     app.state.tutor = Tutor(ConversationStore(database), parts, settings)
     stack.push_async_callback(app.state.tutor.aclose)
-    app.state.metrics.hold(app.state.engine, app.state.voices)
+    app.state.metrics.hold(app.state.engine, app.state.voices, app.state.admission)
 
 
 async def _open_frames(

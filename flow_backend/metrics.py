@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from protocol.events import Cancelled, Error, Event
 
 if TYPE_CHECKING:
+    from flow_backend.access.admission import Admission
     from flow_backend.doors.voices import Voices
     from flow_backend.engine.engine import Engine
     from flow_backend.engine.turn import Turn
@@ -68,9 +69,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def hold(self, engine: Engine, voices: Voices) -> None:
+    def hold(self, engine: Engine, voices: Voices, admission: Admission) -> None:
         """Takes up the figures that others keep."""
-        self.registry.register(_Held(engine, voices))
+        self.registry.register(_Held(engine, voices, admission))
 
     def turn_over(self, turn: Turn, event: Event) -> None:
         """Counts a turn by its terminal event."""
@@ -121,8 +122,9 @@ class CountResponses:
 class _Held(Collector):
     """Reads figures where they are kept, at the moment they are asked for."""
 
-    def __init__(self, engine: Engine, voices: Voices) -> None:
+    def __init__(self, engine: Engine, voices: Voices, admission: Admission) -> None:
         self._engine = engine
+        self._admission = admission
         self._voices = voices
 
     def collect(self) -> Iterable[Metric]:
@@ -138,6 +140,12 @@ class _Held(Collector):
             ("parley_audio_cache_bytes", "Audio in the cache.", cache.size_bytes),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        taken = GaugeMetricFamily("parley_places_taken", "What runs, by kind.", labels=["kind"])
+        places = GaugeMetricFamily("parley_places", "What may run, by kind.", labels=["kind"])
+        for kind in (self._admission.streams, self._admission.spoken):
+            taken.add_metric([kind.name], kind.taken)
+            places.add_metric([kind.name], kind.most)
+        yield from (taken, places)
         requests = CounterMetricFamily(
             "parley_audio_cache_requests", "Texts looked up in the audio cache.", labels=["result"]
         )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
+from types import FrameType
 from typing import Any, TypedDict
 
+import uvicorn
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from flow_backend.access.admission import Admission
 
 HEAD_S = 10.0
 """How long the head of a request may take, from its first byte, or from the connection's begin,
@@ -14,6 +19,8 @@ and how long the rest of a body that was refused is let come."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 512 * 1024
 """Of a WebSocket; the door's own limits are half of it."""
+CLOSING_S = 2
+"""How long what is cut off at the drain's end may take to say so."""
 
 
 class ImpatientHttp(HttpToolsProtocol):
@@ -107,3 +114,40 @@ SERVER_OPTIONS = ServerOptions(
     # It would hold the inputs that stand in URLs.
     access_log=False,
 )
+
+
+class DrainingServer(uvicorn.Server):
+    """Lets what runs end after a signal, and ends with exit code 0.
+
+    From the first SIGTERM or SIGINT on nothing new is admitted and `/readyz` answers 503, while
+    the port stays open for what belongs to running turns. The process ends when nothing is under
+    way, or at the deadline. A second signal ends it at once.
+
+    Args:
+        config: Of the app.
+        admission: The app's.
+        drain_s: The deadline, from the signal on.
+    """
+
+    def __init__(self, config: uvicorn.Config, admission: Admission, drain_s: float) -> None:
+        super().__init__(config)
+        self._admission = admission
+        self._drain_s = drain_s
+        self._deadline: float | None = None
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn's own would raise the signal again when all is over, and so end with its code.
+        if self._deadline is None:
+            self._admission.draining = True
+            self._deadline = monotonic() + self._drain_s
+        else:
+            self.should_exit = self.force_exit = True
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        if self._deadline is not None and (
+            not self.server_state.tasks or monotonic() >= self._deadline
+        ):
+            self.should_exit = True
+        return await super().on_tick(counter)

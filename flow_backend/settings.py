@@ -83,6 +83,9 @@ class BackendSettings(
     """Tokens of history in a prompt, estimated; older turns are summarised."""
     node_entries_per_turn: int = Field(default=100, ge=1, le=10_000)
     """How many nodes a turn may enter before it counts as a loop."""
+    backend_drain_s: float = Field(default=5.0, ge=0, le=3600)
+    """Seconds for which answers and WebSocket calls may go on after a stop was asked; what is not
+    over by then goes on in another backend, or in this one after its start."""
     ping_s: float = Field(default=10.0, gt=0, le=300)
     """Seconds between pings on a stream."""
     redis_url: str | None = Field(default=None, pattern=r"^rediss?://.+", repr=False)

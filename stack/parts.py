@@ -112,8 +112,10 @@ def make_plan(
             _module("flow_backend"),
             http_ok(f"{backend_url(settings)}/readyz"),
             ready_within_s=120,
+            stop_within_s=DRAIN_S + 12,
             env={
                 **shared,
+                "BACKEND_DRAIN_S": str(DRAIN_S),
                 **local_llm,
                 **({"LLM": llm} if llm is not None else {}),
                 "WORKER_URL": f"http://127.0.0.1:{settings.worker_port}",

@@ -32,6 +32,11 @@ class AccessSettings(EnvSettings):
     """Requests, streams and sockets at once from one client address; 0: no limit."""
     key_concurrency: int = Field(default=100, ge=0)
     """The same with one API key, unless it has a limit of its own."""
+    max_streams: int = Field(default=0, ge=0, le=1_000_000)
+    """Turns and answers in text at once, of all callers together; further ones get 503 with
+    Retry-After. 0: 150 for each core."""
+    max_spoken: int = Field(default=0, ge=0, le=1_000_000)
+    """The same for answers with speech and WebSocket calls. 0: 16 for each core."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses and networks of reverse proxies whose `X-Forwarded-For` is believed, with commas
     between."""

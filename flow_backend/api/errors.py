@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
-from starlette.websockets import WebSocket
 
 from protocol.errors import FlowError, ParleyError
 
@@ -30,11 +29,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ParleyError)
     async def _ours(connection: HTTPConnection, error: ParleyError) -> JSONResponse:
-        response = error_response(error)
-        if isinstance(connection, WebSocket):
-            # What fails before the handshake is over is answered as HTTP.
-            await connection.send_denial_response(response)
-        return response
+        # What fails before a WebSocket's handshake is over is answered as HTTP, too.
+        return error_response(error)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

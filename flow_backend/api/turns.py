@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from flow_backend.access.admission import STREAMED
 from flow_backend.api.event_stream import EventStream
 from flow_backend.api.sessions import CallerDep, EngineDep, FlowId, Id, SessionDep, TurnId
 from flow_backend.engine.turn import Turn
@@ -25,7 +26,9 @@ NewTurnId = Annotated[
 ]
 
 
-@router.get("/stream/{session_id}", response_class=EventStream, status_code=200)
+@router.get(
+    "/stream/{session_id}", response_class=EventStream, status_code=200, dependencies=[STREAMED]
+)
 async def stream(
     flow_id: FlowId,
     session_id: Id,
@@ -43,7 +46,9 @@ async def stream(
     return _stream(request, turn)
 
 
-@router.post(SESSION + "/turns", response_class=EventStream, status_code=200)
+@router.post(
+    SESSION + "/turns", response_class=EventStream, status_code=200, dependencies=[STREAMED]
+)
 async def start_turn(session: SessionDep, body: TurnRequest, request: Request) -> Response:
     """Runs a turn in a session that was opened before."""
     turn = await session.start_turn(body.input, body.turn_id, speculative=body.speculative)

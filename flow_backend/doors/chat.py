@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow_backend.access.admission import SPOKEN
 from flow_backend.access.gate import Caller, caller_of
 from flow_backend.doors.chat_settings import ChatSettings
 from flow_backend.doors.conversation import answer, with_model
@@ -82,7 +83,7 @@ CallerDep = Annotated[Caller, Depends(caller_of)]
 SettingsDep = Annotated[ChatSettings, Depends(get_chat_settings)]
 
 
-@router.post("/stream", response_class=EventsResponse, status_code=200)
+@router.post("/stream", response_class=EventsResponse, status_code=200, dependencies=[SPOKEN])
 async def chat_stream(
     body: ChatRequest,
     engine: EngineDep,
@@ -95,7 +96,7 @@ async def chat_stream(
     return EventsResponse(_frames(run))
 
 
-@router.post("")
+@router.post("", dependencies=[SPOKEN])
 async def chat(
     body: ChatRequest,
     engine: EngineDep,

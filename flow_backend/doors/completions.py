@@ -18,6 +18,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow_backend.access.admission import STREAMED
 from flow_backend.doors.chat import CallerDep, EngineDep
 from flow_backend.doors.conversation import answer
 from flow_backend.doors.events import EventsResponse, data_event, while_connected
@@ -80,7 +81,7 @@ async def models(request: Request) -> dict[str, Any]:
     return {"object": "list", "data": data}
 
 
-@router.post("/chat/completions")
+@router.post("/chat/completions", dependencies=[STREAMED])
 async def completions(
     body: CompletionRequest, engine: EngineDep, caller: CallerDep, request: Request
 ) -> Response:

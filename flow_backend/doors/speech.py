@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from flow_backend.access.admission import SPOKEN
 from flow_backend.doors.events import DoorStream, while_connected
 from flow_backend.doors.speaking import Audio, Failed, Limits, Voice, sentence_buffer, speak
 from flow_backend.doors.voices import VoicesDep
@@ -42,6 +43,7 @@ class SpeechRequest(BaseModel):
 
 @router.post(
     "",
+    dependencies=[SPOKEN],
     response_class=Response,
     responses={200: {"content": {"audio/wav": {}, "audio/mpeg": {}, "audio/ogg": {}}}},
 )

@@ -75,13 +75,14 @@ def _models(settings: BackendSettings, name: str) -> list[str]:
 
 @router.get("/readyz", tags=["health"])
 async def readyz(request: Request) -> JSONResponse:
-    """Whether turns can be served, with each dependency's state."""
+    """Whether turns can be served, with each dependency's state; not while the process drains."""
     states = await _parts(request)
     ready = all(state["ready"] for name, state in states.items() if name in _REQUIRED)
+    word = "ok" if ready else "unavailable"
+    if request.app.state.admission.draining:
+        ready, word = False, "draining"
     parts = {name: "ok" if state["ready"] else state["detail"] for name, state in states.items()}
-    return JSONResponse(
-        {"status": "ok" if ready else "unavailable", "parts": parts}, 200 if ready else 503
-    )
+    return JSONResponse({"status": word, "parts": parts}, 200 if ready else 503)
 
 
 _REQUIRED = ("database",)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow_backend.access.admission import SPOKEN
 from flow_backend.doors.conversation import (
     DEFAULT_INSTRUCTIONS,
     answer,
@@ -69,7 +70,7 @@ def get_parts(request: Request) -> EngineParts:
 PartsDep = Annotated[EngineParts, Depends(get_parts)]
 
 
-@router.post("/api/stream", response_class=EventsResponse, status_code=200)
+@router.post("/api/stream", response_class=EventsResponse, status_code=200, dependencies=[SPOKEN])
 async def stream(body: StreamRequest, parts: PartsDep, voices: VoicesDep) -> Response:
     """Streams an answer's text, and its audio as each piece is ready."""
     if not body.prompt.strip():

@@ -11,6 +11,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from flow_backend.access.admission import STREAMED
 from flow_backend.access.gate import Caller, caller_of
 from flow_backend.doors.events import EventsResponse, data_event
 from flow_backend.store.conversations import Conversation, StoredMessage
@@ -144,7 +145,9 @@ TutorDep = Annotated[Tutor, Depends(get_tutor)]
 CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
-@router.post("/chat/stream", response_class=EventsResponse, status_code=200)
+@router.post(
+    "/chat/stream", response_class=EventsResponse, status_code=200, dependencies=[STREAMED]
+)
 async def tutor_stream(body: TutorRequest, tutor: TutorDep, caller: CallerDep) -> Response:
     """Streams the tutor's answer; corrections of the student's sentence come with its end."""
     await tutor.model()

@@ -65,8 +65,12 @@ class Process:
 
     async def stop(self, how: signal.Signals) -> None:
         self.signal(how)
+        await self.ended()
+
+    async def ended(self) -> int:
+        """Waits for its end; gives the exit code."""
         assert self._process is not None
-        await self._process.wait()
+        return await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
