@@ -15,6 +15,7 @@ from speech.sentences.characters import (
     CLOSERS,
     DASHES,
     ENDS,
+    FACES,
     NEWLINES,
     PICTURES,
     QUOTES,
@@ -26,6 +27,7 @@ from speech.sentences.characters import (
 from speech.sentences.enclosures import is_inside, points_inward
 from speech.sentences.lines import decide_line
 from speech.sentences.vocabulary import (
+    ADDRESSING,
     NAMES_WITH_CALLS,
     OPENERS_OF_SENTENCES,
     SPEECH_VERBS,
@@ -47,12 +49,14 @@ TAG_PART = re.compile(r"<(?:/?[A-Za-z][^<>\n]{0,40})?/?")
 ADDRESS = re.compile(r"://|www\.|[/=@\\]")
 MARKED = re.compile('[`|(["]')
 """What may open something that a sentence does not end in (ASCII)."""
+MIN_PLAIN_QUESTION = 4
+"""Words of a question that is long enough not to be part of some banter."""
 LETTERS = re.compile(r"[^\W\d_]{0,30}")
 QUOTATIVES = frozenset({"라고", "이라고", "하고", "라며", "이라며", "라는", "하며", "라면서"})
 """What goes on after a Korean quotation."""
 _QUOTATIVE_PARTS = prefixes(QUOTATIVES)
-PARTICLES = frozenset("とっなのをにはがでもやとか、，")
-"""What goes on after a Japanese quotation."""
+PARTICLES = frozenset("とっなのをにはがでもやとか的、，")
+"""What goes on after a Japanese quotation or bracket, or a Chinese one."""
 SAID = re.compile(r"[^\s，。！？、：“]{0,5}[问問说說道答喊叫]")
 SAID_PART = re.compile(r"[^\s，。！？、：“]{0,6}")
 
@@ -94,17 +98,23 @@ def _decide_plain(text: str, segment: int, at: int, final: bool, vivid: bool) ->
         if "A" <= following <= "Z" or space == "\n":
             plain = len(word) > 3 or (len(word) > 1 and small and word.strip("ivx"))
             return Decision(Verdict.CUT, at + 1) if plain else None
-        if len(word) < (4 if small else 7):
+        if len(word) < (4 if small else 5):
             return None
         if not (vivid or is_chatty(sentence)):
             return Decision(Verdict.CUT, at + 1)
     elif not sentence[-1:].isalnum():
         return None
-    elif space == "\n":
+    elif space == "\n" or (text[at] == "?" and not (vivid or _may_have_picture(sentence))):
         return Decision(Verdict.CUT, at + 1)
     if not following and not final:
         return WAIT
     return Decision(Verdict.CUT, at + 1) if "A" <= following <= "Z" else None
+
+
+def _may_have_picture(question: str) -> bool:
+    """Whether an emoji may well come after a question: a short one, or one to somebody."""
+    words = question.lower().split()
+    return len(words) < MIN_PLAIN_QUESTION or not ADDRESSING.isdisjoint(words)
 
 
 def _decide_end(candidate: Candidate) -> Decision:
@@ -190,6 +200,8 @@ def _unspaced_ends(candidate: Candidate, marks: str, end: int) -> bool:
     following = candidate.character(stop)
     if following in ("(", "_", "/", "@", "=", "[", "\\", "-") and following:
         return False
+    if following in ("'", "’"):
+        return True
     if following == "." and candidate.character(stop + 1).isalnum():
         return text[stop + 1].isupper() and token.islower()
     if word.lower() in OPENERS_OF_SENTENCES:
@@ -216,10 +228,17 @@ def _decide_spaced(candidate: Candidate, marks: str, closers: str, end: int) -> 
         ends = _ellipsis_ends(candidate, end)
     else:
         ends = period_ends(candidate, end)
-        chatty = candidate.vivid or is_chatty(candidate.text[candidate.segment : candidate.at])
-        if ends and chatty:
+        if ends and _is_worth_a_look(candidate):
             end = _skip_pictures(candidate, end)
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
+
+
+def _is_worth_a_look(candidate: Candidate) -> bool:
+    """Whether to look for emoji: where they are likely, and where what follows was seen anyway."""
+    if candidate.vivid or is_chatty(candidate.text[candidate.segment : candidate.at]):
+        return True
+    words = candidate.words_before(1)
+    return bool(words) and kind_of(words[0]) is not None
 
 
 def _follows_large(candidate: Candidate, end: int) -> bool:
@@ -257,10 +276,13 @@ def _decide_call(candidate: Candidate, marks: str, closers: str, end: int) -> De
     """Decides a question or a call."""
     text, segment = candidate.text, candidate.segment
     quoted = any(character in QUOTES for character in closers)
-    bracketed = ")" in closers or "]" in closers
+    bracketed = ")" in closers or "]" in closers or "`" in closers
     sentence = text[segment : candidate.at].lstrip()
     following = candidate.character(end)
     if following and following in NEWLINES:
+        return Decision(Verdict.CUT, end)
+    plain = marks in ("?", "؟") and following == " " and not (closers or candidate.vivid)
+    if plain and sentence[:1] not in DASHES and not _may_have_picture(sentence):
         return Decision(Verdict.CUT, end)
     space = candidate.run(SPACES, end, 64)
     following = candidate.character(space)
@@ -314,6 +336,8 @@ def _wide_ends(candidate: Candidate, marks: str, closers: str, end: int) -> bool
         if SAID.match(candidate.text, end):
             return False
         candidate.run(SAID_PART, end, 6)
+    if introduced and "”" in closers and following in "然就便并接":
+        return False
     return following not in "，、；："
 
 
@@ -352,5 +376,6 @@ def _decide_picture(candidate: Candidate) -> Decision:
         return Decision(Verdict.JOIN, end)
     follow = candidate.follow(end)
     letter = candidate.character(follow)
-    ends = letter.isupper() and (alone or candidate.word(follow).lower() in OPENERS_OF_SENTENCES)
+    closes = alone or FACES.match(text, at) is not None
+    ends = letter.isupper() and (closes or candidate.word(follow).lower() in OPENERS_OF_SENTENCES)
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)

@@ -35,6 +35,10 @@ CLOSERS = re.compile(f"[\"'”’“»›)\\]}}*_~`」』）】〉》］｠〕{E
 PICTURES = re.compile(f"(?:[{EMOJI}]{{1,16}}|[:;=]-?[)(DPp](?!\\w))(?: ?[{EMOJI}]{{1,16}}){{0,8}}")
 """Emoji or an emoticon, and more of them."""
 PICTURE = re.compile(f"[{EMOJI}]")
+FACES = re.compile(
+    "[\U0001f600-\U0001f64f\U0001f910-\U0001f92f\U0001f970-\U0001f97a\U0001f44b-\U0001f44f]"
+)
+"""Faces and hands: they tell the mood of a sentence and stand at its end, not for a word in it."""
 SPACES = re.compile(r"\s{0,64}")
 OPENERS = re.compile(r"[\s\"'“”‘’«»‹›„‚(\[{*_~`¿¡—–\-<「『（【《〈]{0,80}")
 """White space and what may stand before the first letter of a sentence."""

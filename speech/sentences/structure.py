@@ -20,7 +20,7 @@ MARKER = re.compile(
 """A list marker up to its full stop."""
 LETTERED = re.compile(r"(?:[a-z]|[ivx]{1,4})[.)]\s")
 """A list marker that begins with a small letter, and what may become one."""
-LETTERED_PART = re.compile(r"(?:[a-z]|[ivx]{1,4})[.)]?")
+LETTERED_PART = re.compile(r"(?:[ivx]{1,4}|[a-z])[.)]?")
 NUMBERED = re.compile(r"\d{1,3}[.)]\s")
 STRUCTURED = re.compile(r"[ \t]*(?:#{1,6}[ \t]|\||[-*_=~]{3,}[ \t]*$|(?:[-*_] ){2,}[-*_] *$)")
 """Headings, table rows and rules: lines that end where they end."""

@@ -36,19 +36,19 @@ _BY_KIND: dict[Kind, str] = {
     Kind.JOINS: """
         dr dra drs mr mrs ms messrs mx prof Profs profa Rev Hon Gen Col Maj Capt capt Cpt Cmdr
         Lt Sgt Cpl Pvt Adm Brig Gov Sen Rep Reps Sens Pres Supt Det Insp Amb Fr Msgr Mt Ft vs
-        e.g i.e eg ie viz cf approx resp incl excl dept govt intl natl assn asst assoc esp
+        e.g i.e eg ie viz cf resp dept govt intl natl assn asst assoc esp
         hr dipl gez med rer nat jur habil Ing Dipl-Ing Mag bzw z.b z.t d.h u.a u.u u.e i.d.r
-        i.a i.s o.ä o.g s.o s.u v.a EE vgl ggf evtl bspw sog inkl exkl zzgl bzgl einschl gegr
+        i.a i.s o.ä o.g s.o s.u v.a EE vgl ggf evtl bspw sog zzgl bzgl einschl gegr
         geb verh gest ehem abzgl allg insb insbes betr Hl Frl Hrn österr u.co M MM Mme Mlle Mgr
         p.ex par.ex c.-à-d c.à.d env av.j apr.j boul sra srta sres sras dña exmo exma ilmo p.ej
         ad_es por_ej
-        aprox avda av sto sta gral lic arq sig sigg sig.ra sig.na dott dott.ssa prof.ssa avv
+        avda av sto sta gral lic arq sig sigg sig.ra sig.na dott dott.ssa prof.ssa avv
         geom spett egr gent p.es dhr mevr mw bijv bv d.w.z o.a m.b.t t.o.v i.p.v m.i.v e.d t.a.v
         i.v.m z.o.z t.ex bl.a d.v.s dvs fr.o.m t.o.m f.eks f.x eks jf pga mht ifm ift kl np tj
         tzw tzn m.in ul mgr inż dr.hab św ks por zob wg např tzv popř č rndr mudr judr phdr т.е
         т.к т.н напр см ср им ул пр просп пл пер наб г-н г-жа акад проф доц инж гл рис табл вул
         див тобто δρ κ κα κος π.χ δηλ βλ dl dna d-l d-na Doç Sn örn bkz ifj özv ld ún esim tp
-        ths डॉ श्री प्रो श्रीमती कु د أ م
+        ths डॉ श्री प्रो श्रीमती कु د أ م Fa Abt lfd z.zt z.hd
     """,
     Kind.COUNTS: """
         ca circa reps nos fig vol vols pp pg pgs ch chap chaps sec secs sect para paras eq eqs ex
@@ -65,19 +65,19 @@ _BY_KIND: dict[Kind, str] = {
         j.d ll.b d.d.s m.b.a d.phil u.s u.s.a u.k u.n e.u u.s.s.r u.a.e D.C l.a n.y p.o a.k.a
         mio mrd tsd ave blvd rd hwy pkwy ln mts gmbh e.v a.g k.g ee.uu s.a s.l s.r.l s.p.a b.v n.v
         Doc
-        sp.z.o.o d.o.o
+        sp.z.o.o d.o.o incl excl inkl exkl aprox approx Min Std
     """,
     Kind.ENDS: """
         etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c j.-c usw usf uvm
-        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd std min ud uds vd vds ecc
+        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd ud uds vd vds ecc
         eccetera enz e.a osv o.s.v m.fl m.m mfl itd itp tys mln mld zł gr atd apod tis kčs n.l
-        př.n.l т.д т.п тыс млн млрд руб коп чел гг мин сек др EST κ.λπ κ.ά κτλ κλπ vb stb dll
+        př.n.l т.д т.п тыс млн млрд коп чел гг мин сек др EST κ.λπ κ.ά κτλ κλπ vb stb dll
         dsb dst h.c
     """,
     Kind.MEASURES: """
         Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Okt Nov Dec Dez Dic Déc Mon Tue Tues Wed Thu
         Thur Thurs Fri Sat Sun ene févr janv sett lbs lb oz tbsp tbs tsp qt gal yd yds sq ft cu
-        et_al hrs mins secs kg km cm mm mg ml kb mb gb kr mph rpm
+        et_al hrs mins secs kg km cm mm mg ml kb mb gb kr mph rpm min std руб грн
     """,
 }
 
@@ -94,7 +94,7 @@ OPENERS_OF_SENTENCES = frozenset(
         most all each both every another thanks thank hope good great okay ok sure well yeah hi
         hello hey wow oh do does did is are was were can could would should have has nobody
         nothing everyone someone everybody in on at for with as by from to an a not only even
-        according today yesterday tomorrow next later finally first second instead still maybe
+        according today yesterday tomorrow next later finally first second third instead still maybe
         perhaps until shall will may might must let see check try remember note keep one two three
         such several few its il elle ils elles le la les un une des
         ce cette ces nous vous je mais puis ensuite el los las una él ella ellos ellas es pero
@@ -168,6 +168,15 @@ CHATTY = frozenset(
     """)
 )
 """What sentences hold that people put an emoji after."""
+
+ADDRESSING = CHATTY | frozenset(
+    _words("""
+        we us our your yours let's du dein deine deinen deiner euch ihr ihnen wir uns tu te toi
+        vous votre vos nous ti tú usted ustedes nos quieres você vocês ci vi ты тебе вы вам вас
+        нам ci ciebie pan pani jij jou u dig er sen sana siz size
+    """)
+)
+"""What questions hold that are put to the listener, who gets an emoji with them."""
 
 SHORT_WORDS = OPENERS_OF_SENTENCES | CHATTY
 """Words of up to three letters among these are never abbreviations, whatever follows."""

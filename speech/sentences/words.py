@@ -26,6 +26,8 @@ TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since)
 """A sentence that has only said when so far: `At 5 p.m.`"""
 DAY = re.compile(r"\d{1,2}")
 DECIMAL = re.compile(r"\d+(?:\.\d+)+")
+MONTHS_OF_A_YEAR = 12
+"""A decimal that ends in no more may be a date that goes on: `am 24.12. um drei`."""
 NUMBER = re.compile(r"\s*([1-9]\d?)[.)]")
 """The number of a list item."""
 ELISION = re.compile(r"[A-Za-z]{1,2}['’](?=\w)")
@@ -65,7 +67,8 @@ def period_ends(candidate: Candidate, end: int) -> bool:
         kind = _joined_kind(words)
     if kind is None:
         if DECIMAL.fullmatch(token):
-            return _is_large(candidate, end)
+            last = int(token[token.rfind(".") + 1 :])
+            return not 0 < last <= MONTHS_OF_A_YEAR or _is_large(candidate, end)
         if len(token) > 3 and token.isalpha():
             if len(token) < 7 and token[0].isupper() and len(words) > 1:
                 return _goes_on_large(candidate, end)
@@ -81,7 +84,11 @@ def period_ends(candidate: Candidate, end: int) -> bool:
         if decided is not None:
             return decided
     if len(token) == 2 and token[0] == token[1] and token.isupper():
-        return _is_large(candidate, end) and _opens_sentence(candidate, end)
+        follow = candidate.follow(end)
+        letter = candidate.character(follow)
+        return _is_large(candidate, end) and not (
+            letter.isupper() and candidate.character(follow + 1) == letter
+        )
     if len(token) == 1:
         return _letter_ends(candidate, end, token, previous)
     if DOTTED.fullmatch(token):
@@ -201,6 +208,8 @@ def _letter_ends(candidate: Candidate, end: int, letter: str, previous: str) -> 
         return False
     if _is_letter_next(candidate, end):
         return False
+    if previous[-1:] in ("º", "ª"):
+        return True
     if letter == "I" and previous in ("and", "or", "than", "as", "nor"):
         return True
     if previous[-1:] != "." and previous not in BEFORE_NAMES:
