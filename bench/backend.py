@@ -158,8 +158,7 @@ def _server(kind: str, tokens: int, rate_hz: float) -> Iterator[tuple[int, psuti
         port = probe.getsockname()[1]
         probe.close()
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.backend", "serve", kind, str(port), str(tokens),
-             str(rate_hz)],
+            [sys.executable, "-m", "bench.backend", kind, str(port), str(tokens), str(rate_hz)],
             env={**os.environ, "DATABASE_URL": f"sqlite:///{folder}/bench.db"},
         )  # fmt: skip
         try:
@@ -187,7 +186,7 @@ async def _load(port: int, streams: int, seconds: float) -> list[_Stream]:
     for number in range(streams):
         request = (
             f"GET /api/flows/default/stream/s{time.monotonic_ns()}-{number}?input=hi HTTP/1.1\r\n"
-            "Host: bench\r\nConnection: close\r\n\r\n"
+            "Host: 127.0.0.1\r\nConnection: close\r\n\r\n"
         )
         client = _Stream(request.encode(), loop.create_future())
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]  # a default argument is how the loop's value is kept
@@ -217,6 +216,8 @@ def _measure(kind: str, streams: int, tokens: int, rate_hz: float) -> Figures:
         elapsed_s = time.monotonic() - begun
         cores = (sum(process.cpu_times()[:2]) - cpu_before) / elapsed_s
     delays = sorted(delay for client in clients for delay in client.delays_ms)
+    if not delays:
+        raise RuntimeError(f"the server {kind!r} gave no token")
     starts = [client.llm_request_ms for client in clients if client.llm_request_ms is not None]
     return Figures(
         server=kind,
@@ -233,7 +234,7 @@ def _measure(kind: str, streams: int, tokens: int, rate_hz: float) -> Figures:
     )
 
 
-@app.command("run")
+@app.command()
 def run(
     streams: Annotated[int, typer.Option(help="Streams at once in the second load.")] = 300,
     seconds: Annotated[float, typer.Option(help="Length of each load.")] = 20.0,
@@ -262,18 +263,17 @@ def run(
     Console(width=max(130, Console().width)).print(table)
 
 
-@app.command("serve", hidden=True)
-def serve(kind: str, port: int, tokens: int, rate: float) -> None:
+def _serve(kind: str, port: int, tokens: int, rate_hz: float) -> None:
     """One of the two servers."""
     if kind == "bare":
-        served = bare_app(tokens, rate)
+        served = bare_app(tokens, rate_hz)
     else:
         served = create_app(
             BackendSettings(host="127.0.0.1", api_keys="auto", address_concurrency=0),
-            models=PacedModel(tokens, rate),
+            models=PacedModel(tokens, rate_hz),
         )
     uvicorn.run(served, port=port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":
-    app()
+    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flow_backend.engine.prompt import entry_text
 from flow_backend.flows.expressions import holds
 from flow_backend.llm.base import GenerationParams, LLMProvider, Message, TextDelta, UsageDelta
+from flow_backend.nodes.base import SILENCE
 
 if TYPE_CHECKING:
     from flow_backend.engine.context import NodeContext
@@ -31,7 +32,7 @@ class EdgeChooser:
         if not ways:
             return None
         values = context.values()
-        happened = event or ("silence" if context.resumed and not context.input.strip() else None)
+        happened = event or (SILENCE if context.resumed and not context.input.strip() else None)
         for edge in ways:
             if edge.is_global and not context.resumed:
                 continue

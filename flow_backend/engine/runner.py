@@ -207,7 +207,7 @@ class Runner:
         if node_id != self._last_speaker:
             self._last_speaker = node_id
             pieces = self.turn.pieces
-            if pieces and not pieces[-1][-1:].isspace() and not text[:1].isspace():
+            if pieces and not pieces.ends_in_space and not text[:1].isspace():
                 text = f" {text}"
         self.turn.say(text, node_id)
 

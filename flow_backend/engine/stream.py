@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii
 from typing import Any, Protocol
 
+from flow_backend.engine.frames import Frames
 from protocol.errors import FlowError
 from protocol.events import TERMINAL_TYPES, Error, Event
 
@@ -45,7 +46,7 @@ class TurnStream:
         self.uid = uid
         """The session's row."""
         self.turn_id = turn_id
-        self.frames: list[bytes] = []
+        self.frames = Frames()
         """Frame `seq - 1` is event `seq`."""
         self.published = 0
         """How many frames readers may have."""
@@ -121,7 +122,7 @@ class TurnStream:
 
     def take_up(self, frames: list[bytes]) -> None:
         """Goes on after the frames that another process has written."""
-        self.frames = frames
+        self.frames = Frames(frames)
         self.published = len(frames)
         self._size_bytes = sum(map(len, frames))
 
@@ -174,7 +175,7 @@ class TurnStream:
             self.on_idle()
 
 
-def spoken_text(frames: list[bytes]) -> str:
+def spoken_text(frames: Iterable[bytes]) -> str:
     """What the tokens among some frames say to the user."""
     spoken = []
     for frame in frames:

@@ -8,6 +8,7 @@ from time import monotonic, time
 from typing import Any
 
 from flow_backend.engine.rewind import Checkpoint, Rewind, letters
+from flow_backend.engine.spoken import Spoken
 from flow_backend.engine.state import Draft, SessionState
 from flow_backend.engine.stream import TurnStream
 from flow_backend.store.sessions import StoredTurn
@@ -53,7 +54,7 @@ class Turn:
         self.rewind = Rewind()
         self.usage: dict[str, int] = {}
         self.timings_ms: dict[str, float] = {}
-        self.pieces: list[str] = []
+        self.pieces = Spoken()
         """Every spoken token."""
         self._session_uid = session_uid
         self._begun = monotonic()
@@ -88,7 +89,7 @@ class Turn:
     @property
     def spoken(self) -> str:
         """The whole spoken text so far."""
-        return "".join(self.pieces)
+        return str(self.pieces)
 
     def say(self, text: str, node_id: str) -> None:
         """Emits a spoken token."""
