@@ -52,7 +52,8 @@ def validate_command(
         try:
             report[str(path)] = [asdict(problem) for problem in validate(load_file(path))[1]]
         except FlowError as error:
-            report[str(path)] = [{"path": "", "message": error.message, "line": None}]
+            message = error.message.removeprefix(f"{path}: ")
+            report[str(path)] = [{"path": "", "message": message, "line": None}]
     if as_json:
         _write(json.dumps(report, ensure_ascii=False))
     else:
@@ -87,8 +88,7 @@ def show(
     drawn = subprocess.run(
         [program, "-Tsvg"], input=dot(flow).encode(), capture_output=True, check=True, timeout=60
     )
-    svg.write_bytes(drawn.stdout)
-    _write(f"{svg}: written")
+    _write_file(svg, drawn.stdout)
 
 
 @app.command("test")
@@ -121,7 +121,9 @@ def scenarios_command(
         _write(json.dumps(plain, ensure_ascii=False))
     else:
         _show(report)
-    if not results or not all(outcome.passed for outcome in results):
+    if not results:
+        raise FlowError("request_invalid", f"No scenario has {only!r} in its name.")
+    if not all(outcome.passed for outcome in results):
         raise typer.Exit(1)
 
 
@@ -197,8 +199,7 @@ def import_command(
     if output is None:
         _write(text.rstrip())
     else:
-        output.write_text(text, encoding="utf-8")
-        _write(f"{output}: written")
+        _write_file(output, text.encode())
     notes = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     for note in left_out:
         notes.print(f"left out: {note}")
@@ -219,6 +220,16 @@ def given_variables(pairs: list[str] | None) -> dict[str, Any]:
 
 def _write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(
+            "setting_invalid", f"{path} cannot be written: {error.strerror}. Name another file."
+        ) from error
+    _write(f"{path}: written")
 
 
 def main() -> int:

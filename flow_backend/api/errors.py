@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from protocol.errors import FlowError, ParleyError
+from protocol.faults import in_words, path_text
 
 
 def error_response(error: ParleyError) -> JSONResponse:
@@ -34,15 +37,18 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = [
-            {"path": _path(problem["loc"]), "message": problem["msg"]} for problem in error.errors()
-        ]
+        problems = [_problem(problem, error.body, request) for problem in error.errors()]
         first = problems[0]
-        body = FlowError("request_invalid", first["message"], path=first["path"]).as_dict()
+        message = ": ".join(filter(None, (first["path"], first["message"])))
+        body = FlowError("request_invalid", message, path=first["path"]).as_dict()
         return JSONResponse({**body, "problems": problems}, 422)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            return error_response(FlowError("request_invalid", "The body is not UTF-8 text."))
+        if isinstance(error.__cause__, RecursionError):
+            return error_response(FlowError("request_invalid", "The body is nested too deeply."))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         return JSONResponse(
             {"code": code, "message": str(error.detail), "retryable": False},
@@ -51,9 +57,24 @@ def add_error_handlers(app: FastAPI) -> None:
         )
 
 
-def _path(location: Sequence[Any]) -> str:
-    """`("body", "nodes", 2, "url")` as `nodes[2].url`."""
-    path = ""
-    for part in location[1:] if location[:1] in (("body",), ("query",), ("path",)) else location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
+def _problem(problem: ErrorDetails, body: object, request: Request) -> dict[str, str]:
+    location = problem["loc"]
+    if problem["type"] == "json_invalid":
+        position = cast(int, location[-1])
+        fault = json.JSONDecodeError(problem["ctx"]["error"], cast(str, body), position)
+        return {"path": "", "message": f"the body is no JSON: {fault}"}
+    if location == ("body",) and (body is None or isinstance(body, bytes)):
+        said = "send the body as JSON, with `Content-Type: application/json`"
+        return {"path": "", "message": said}
+    in_part = location[:1] in (("body",), ("query",), ("path",))
+    place = location[1:] if in_part else location
+    return {
+        "path": path_text(place),
+        "message": in_words({**problem, "loc": place}, _body_model(request)),
+    }
+
+
+def _body_model(request: Request) -> type[BaseModel] | None:
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = field.field_info.annotation if field is not None else None
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None

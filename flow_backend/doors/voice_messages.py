@@ -121,7 +121,7 @@ SERVER_EXAMPLES: tuple[tuple[dict[str, Any], str], ...] = (
         "An answer was stopped; so much of it had sounded.",
     ),
     (
-        {"type": "error", "code": "request_invalid", "message": "data.text: Field required"},
+        {"type": "error", "code": "request_invalid", "message": "data.text: missing"},
         "Something is wrong; the connection goes on.",
     ),
     (

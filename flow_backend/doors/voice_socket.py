@@ -23,6 +23,7 @@ from flow_backend.doors.voice_messages import (
     description,
 )
 from protocol.errors import FlowError, ParleyError, StreamError
+from protocol.faults import in_words, path_text
 
 router = APIRouter()
 
@@ -152,9 +153,10 @@ async def _handle(text: str, call: VoiceCall) -> None:
 
 
 def _invalid(error: ValidationError) -> FlowError:
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = ".".join(str(part) for part in problem["loc"][1:])
-    return FlowError("request_invalid", f"{path or 'message'}: {problem['msg']}", path=path or None)
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = problem["loc"][1:]  # the first part is the message's type
+    message = f"{path_text(place) or 'message'}: {in_words(problem)}"
+    return FlowError("request_invalid", message, path=path_text(place) or None)
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

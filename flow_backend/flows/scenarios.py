@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from flow_backend.flows.loading import load_file
-from flow_backend.flows.validation import path_text
 from flow_backend.llm.scripted import Reply
 from protocol.errors import FlowError
+from protocol.faults import in_words, path_text
 
 
 class _Part(BaseModel):
@@ -99,7 +99,8 @@ def load_scenarios(path: Path) -> ScenarioFile:
         lines = []
         for fault in error.errors(include_url=False):
             line = source.line_of(fault["loc"])
-            lines.append(f"\n- {path_text(fault['loc']) or 'file'}: {fault['msg']} (line {line})")
+            place = path_text(fault["loc"]) or "file"
+            lines.append(f"\n- {place}: {in_words(fault, ScenarioFile)} (line {line})")
         raise FlowError("flow_invalid", f"{path} is no scenario file:{''.join(lines)}") from error
     scenarios.flow = path.parent / scenarios.flow
     return scenarios

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,17 +10,17 @@ from functools import lru_cache
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from flow_backend.flows import expressions, templates
 from flow_backend.flows.document import PROVIDED, Edge, Flow, Mark
 from flow_backend.flows.loading import PathKey, Source
 from flow_backend.flows.variables import coerce
 from flow_backend.llm.registry import PROVIDERS
-from flow_backend.nodes.base import NodeData, NodeType
+from flow_backend.nodes.base import SILENCE, NodeData, NodeType
 from flow_backend.nodes.catalogue import BY_NAME
 from flow_backend.nodes.start import StartData
 from protocol.errors import FlowError
+from protocol.faults import hint, in_words, path_text
 
 MAX_NODES = 2_000
 MAX_EDGES = 10_000
@@ -122,7 +121,7 @@ class _Check:
             self._say_all(error, (), Flow)
         nodes = self._nodes(data.get("nodes"))
         known = self._ids(data.get("nodes"), "nodes")
-        edges = self._edges(data.get("edges"), known, flow)
+        edges = self._edges(data.get("edges"), nodes, known, flow)
         self._graph(nodes, edges, known)
         self._variables(data.get("variables"))
         default = data.get("default")
@@ -138,7 +137,7 @@ class _Check:
 
     def _say_all(self, error: ValidationError, base: PathKey, model: type[BaseModel]) -> None:
         for fault in error.errors(include_url=False, include_context=True):
-            self._say((*base, *fault["loc"]), _in_words(fault, model))
+            self._say((*base, *fault["loc"]), in_words(fault, model))
 
     def _nodes(self, items: Any) -> dict[str, _Node]:
         nodes: dict[str, _Node] = {}
@@ -154,7 +153,7 @@ class _Check:
             node_type = BY_NAME.get(item["type"])
             if node_type is None:
                 wrong = item["type"]
-                self._say((*path, "type"), f"unknown node type {wrong!r}{_hint(wrong, BY_NAME)}")
+                self._say((*path, "type"), f"unknown node type {wrong!r}{hint(wrong, BY_NAME)}")
                 continue
             data = item.get("data", {})
             if not isinstance(data, Mapping):
@@ -196,7 +195,9 @@ class _Check:
                 self._say((kind, index, "id"), f"the id {name!r} is already taken")
         return {name for name in ids if name is not None}
 
-    def _edges(self, items: Any, known: set[str], flow: Flow | None) -> list[tuple[int, Edge]]:
+    def _edges(
+        self, items: Any, nodes: Mapping[str, _Node], known: set[str], flow: Flow | None
+    ) -> list[tuple[int, Edge]]:
         edges: list[tuple[int, Edge]] = []
         if not isinstance(items, list):
             return edges
@@ -215,8 +216,10 @@ class _Check:
             for end in ("source", "target"):
                 name = getattr(edge, end)
                 if name not in known:
-                    self._say((*path, end), f"there is no node {name!r}{_hint(name, known)}")
+                    self._say((*path, end), f"there is no node {name!r}{hint(name, known)}")
             self._condition(edge.data.condition_type, edge.data.condition, (*path, "data"))
+            if edge.data.condition_type == "event" and edge.source in nodes:
+                self._event(edge.data.condition, nodes[edge.source], (*path, "data", "condition"))
             self._texts(edge.data, (*path, "data"))
             edges.append((index, edge))
         return edges
@@ -232,6 +235,11 @@ class _Check:
             self._expression(condition, place)
         elif kind == "llm":
             self._template(condition, place)
+
+    def _event(self, name: str, node: _Node, place: PathKey) -> None:
+        known = [*node.type.events, *([SILENCE] if node.type.waits(node.data) else ())]
+        if name.strip() and name not in known:
+            self._say(place, f"never taken: no event {name!r} happens there{hint(name, known)}")
 
     def _texts(self, model: BaseModel, path: PathKey) -> None:
         """Parses every template and expression of a part."""
@@ -280,7 +288,7 @@ class _Check:
             name = part.strip().partition("/")[0]
             if name not in PROVIDERS:
                 self._say(
-                    place, f"there is no language model provider {name!r}{_hint(name, PROVIDERS)}"
+                    place, f"there is no language model provider {name!r}{hint(name, PROVIDERS)}"
                 )
 
     def _graph(
@@ -342,19 +350,6 @@ class _Check:
                 self._say(node.path, f"no way leads from the start to {name!r}")
 
 
-def path_text(path: PathKey) -> str:
-    """`("nodes", 2, "data", "url")` as `nodes[2].data.url`."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif _NAME.fullmatch(part):
-            text += f".{part}" if text else part
-        else:
-            text += f"[{part!r}]"
-    return text
-
-
 def marked_texts(model: BaseModel, path: PathKey) -> Iterator[tuple[Mark, PathKey, str]]:
     """Templates and expressions of a part, with their places."""
     for name, key, mark in _fields(type(model)):
@@ -391,46 +386,3 @@ def _mark_in(annotation: Any) -> Mark | None:
     if get_origin(annotation) is None:
         return None
     return next((mark for part in get_args(annotation) if (mark := _mark_in(part))), None)
-
-
-def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    """Pydantic's finding, for people."""
-    kind = fault["type"]
-    if kind == "extra_forbidden":
-        return f"unknown field{_hint(str(fault['loc'][-1]), _field_names(model, fault['loc']))}"
-    if kind == "missing":
-        return "missing"
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if fault["msg"].startswith("Input should be "):
-        message = f"should be {message}"
-    return message[:1].lower() + message[1:]
-
-
-def _field_names(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Fields of the part in which an unknown one was found."""
-    for part in loc[:-1]:
-        if isinstance(part, int):
-            continue
-        field = next(
-            (f for n, f in model.model_fields.items() if part in (n, f.alias)),
-            None,
-        )
-        found = _model_in(field.annotation) if field is not None else None
-        if found is None:
-            break
-        model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for part in get_args(annotation) if (m := _model_in(part))), None)
-
-
-def _hint(wrong: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are {', '.join(names[:20])}" if names else ""

@@ -31,6 +31,9 @@ class NodeData(BaseModel):
     """When a global node is reached."""
 
 
+SILENCE = "silence"
+"""The event that a node which waits gets an input without words."""
+
 DataT = TypeVar("DataT", bound=NodeData)
 
 
@@ -62,6 +65,8 @@ class NodeType(ABC, Generic[DataT]):
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     data_model: type[DataT]
+    events: ClassVar[tuple[str, ...]] = ()
+    """What may happen at the node, beside `silence`, for `event` edges."""
     waits_by_itself: ClassVar[bool] = False
     """The node's work waits for the commit at its side effect (`NodeContext.effect`); others that
     have side effects are not entered before it."""

@@ -57,6 +57,7 @@ class Extract(NodeType[ExtractData]):
 
     name: ClassVar[str] = "extract"
     data_model = ExtractData
+    events: ClassVar[tuple[str, ...]] = ("error",)
 
     def sets(self, data: ExtractData) -> Iterable[str]:
         """The schema's properties."""

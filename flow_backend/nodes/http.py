@@ -60,6 +60,7 @@ class Http(NodeType[HttpData]):
 
     name: ClassVar[str] = "http"
     data_model = HttpData
+    events: ClassVar[tuple[str, ...]] = ("error",)
     waits_by_itself: ClassVar[bool] = True
 
     def has_side_effects(self, data: HttpData) -> bool:

@@ -40,6 +40,7 @@ class Knowledge(NodeType[KnowledgeData]):
 
     name: ClassVar[str] = "knowledge"
     data_model = KnowledgeData
+    events: ClassVar[tuple[str, ...]] = ("nothing_found",)
 
     def sets(self, data: KnowledgeData) -> Iterable[str]:
         """The variable, if it is named."""

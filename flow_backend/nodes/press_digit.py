@@ -53,6 +53,7 @@ class PressDigit(NodeType[PressDigitData]):
 
     name: ClassVar[str] = "press_digit"
     data_model = PressDigitData
+    events: ClassVar[tuple[str, ...]] = ("digits", "no_digits")
 
     def has_side_effects(self, data: PressDigitData) -> bool:
         """Always."""

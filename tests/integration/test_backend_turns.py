@@ -330,6 +330,32 @@ async def test_bad_requests_are_named(method: str, path: str, status: int, code:
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "path", "message"),
+    [
+        (b'{"variabls": {}}', JSON, "variabls", "variabls: unknown field; did you mean"),
+        (b'{"version": "x"}', JSON, "version", "version: should be a valid integer"),
+        (b"[]", JSON, None, "should be an object"),
+        (b"{bad", JSON, None, "the body is no JSON: Expecting property name enclosed in double"),
+        (b'{"variables": {"a": "\xff"}}', JSON, None, "The body is not UTF-8 text."),
+        (b"[" * 100_000, JSON, None, "The body is nested too deeply."),
+        (b"{}", {}, None, "send the body as JSON, with `Content-Type: application/json`"),
+        (b"", {}, None, "send the body as JSON, with `Content-Type: application/json`"),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_said(
+    content: bytes, headers: dict[str, str], path: str | None, message: str
+) -> None:
+    async with serve_backend() as backend:
+        url = "/api/flows/default/sessions"
+        answer = (await backend.client.post(url, content=content, headers=headers)).json()
+    assert (answer["code"], answer.get("path") or None) == ("request_invalid", path)
+    assert message in answer["message"]
+
+
 async def test_large_bodies_are_refused_with_and_without_a_length() -> None:
     async def pieces() -> Any:
         for _ in range(20):

@@ -69,7 +69,7 @@ def test_validate_names_problems_and_sets_the_status(folder: Path) -> None:
     bad = CliRunner().invoke(app, ["validate", "flow.yaml", "wrong.yaml", "none.yaml"])
     assert bad.exit_code == 1
     assert "wrong.yaml:8: edges[0].target: there is no node 'tlak'" in bad.output
-    assert "none.yaml: cannot be read" in bad.output
+    assert "  none.yaml: cannot be read" in bad.output
     report = json.loads(CliRunner().invoke(app, ["validate", "--json", "wrong.yaml"]).output)
     assert "edges[0].target" in [problem["path"] for problem in report["wrong.yaml"]]
 
@@ -77,6 +77,13 @@ def test_validate_names_problems_and_sets_the_status(folder: Path) -> None:
 def test_show_draws(folder: Path) -> None:
     assert "flowchart TD" in CliRunner().invoke(app, ["show", "flow.yaml"]).output
     assert "digraph" in CliRunner().invoke(app, ["show", "flow.yaml", "--dot"]).output
+
+
+def test_a_file_that_cannot_be_written_is_named(folder: Path) -> None:
+    source = Path(__file__).parents[1] / "unit/flows/foreign/pipecat_older.json"
+    result = CliRunner().invoke(app, ["import", str(source), "-o", "no/out.yaml"])
+    assert isinstance(result.exception, ConfigError)
+    assert "no/out.yaml cannot be written: No such file" in result.exception.message
 
 
 def test_show_makes_a_picture_where_graphviz_is(
@@ -115,13 +122,16 @@ def test_scenarios_pass_and_fail_readably(folder: Path) -> None:
     only = CliRunner().invoke(app, ["test", "bad.yaml", "-k", "asks", "--json"])
     assert only.exit_code == 0
     assert [o["name"] for o in json.loads(only.output)["bad.yaml"]] == ["asks and goes"]
+    none = CliRunner().invoke(app, ["test", "bad.yaml", "-k", "aks"])
+    assert isinstance(none.exception, FlowError)
+    assert none.exception.message == "No scenario has 'aks' in its name."
 
 
 def test_a_scenario_file_with_faults_is_refused_with_lines(folder: Path) -> None:
     (folder / "x.yaml").write_text("flow: flow.yaml\nscenarios:\n  - {name: a, truns: []}\n")
     result = CliRunner().invoke(app, ["test", "x.yaml"])
     assert isinstance(result.exception, FlowError)
-    assert "scenarios[0].truns" in result.exception.message
+    assert "scenarios[0].truns: unknown field; did you mean" in result.exception.message
     assert "(line 3)" in result.exception.message
 
 

@@ -62,7 +62,10 @@ def test_every_node_type_has_an_example() -> None:
 @pytest.mark.parametrize("edge", EDGES, ids=lambda edge: str(edge["id"]))
 def test_an_edge_is_valid(edge: dict[str, Any]) -> None:
     Edge.model_validate(edge)
-    ends = {"nodes": [{"id": "s", "type": "start"}, {"id": edge["source"], "type": "logic_split"},
+    source: dict[str, Any] = {"id": edge["source"], "type": "logic_split"}
+    if edge["data"]["condition_type"] == "event":
+        source.update(type="http", data={"url": "https://example.com"})
+    ends = {"nodes": [{"id": "s", "type": "start"}, source,
                       {"id": edge["target"], "type": "end"}]}  # fmt: skip
     extra = [{"id": "in", "source": "s", "target": edge["source"]}]
     if edge["data"]["condition_type"] != "always":

@@ -128,6 +128,11 @@ def test_a_right_flow_has_no_problems() -> None:
             "goes on until a condition holds",
         ),
         (lambda d: d["edges"].pop(1), "nodes[2]", "no way leads"),
+        (
+            lambda d: d["edges"][1].update(data={"condition_type": "event", "condition": "silnce"}),
+            "edges[1].data.condition",
+            "no event 'silnce' happens there; did you mean 'silence'?",
+        ),
     ],
 )
 def test_faults_of_the_graph(change: Any, path: str, part: str) -> None:
