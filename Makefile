@@ -38,7 +38,7 @@ dev: ## the same with what the tests need, Debian packages and the LiveKit serve
 	@$(BIN)/python -m stack.livekit_server
 
 test: dev lint web-test ## everything: linters, types, layers, and all tests, end-to-end included
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --durations 25 $(ARGS)
 
 unit: ## only the fast tests
 	@$(PYTHON) stack/bootstrap.py --dev --without-system
