@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from livekit.agents import stt, tts, vad
 
+from agent_worker import metrics
 from agent_worker.providers import Providers
 from agent_worker.settings import WorkerSettings
 from speech.moonshine import MoonshineEngine
@@ -51,6 +52,8 @@ class SpeechEngines:
                 voice = voice or self._settings.piper_voice
                 loading.append(asyncio.to_thread(self._piper.load, voice))
         await asyncio.gather(*loading)
+        for name, engine in (("moonshine", self._moonshine), ("piper", self._piper)):
+            metrics.MODEL_LOAD_S.labels(name).set(engine.loading_s)
         logger.info("Speech models loaded in %.1f s", time.monotonic() - started)
 
     def stt(self, vad: vad.VAD) -> stt.STT[Any]:

@@ -5,7 +5,7 @@ The stages are those of the waterfall; nodes have names that flows choose, and a
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from agent_worker.barge_in import Kind
 from agent_worker.waterfall import Waterfall
@@ -28,6 +28,8 @@ OVERHEARD = Counter(
 WASTED = Counter("parley_speculation_wasted", "Answers begun on a wrong guess and thrown away.")
 WASTED_TOKENS = Counter("parley_speculation_wasted_tokens", "Tokens of such answers.")
 FAILURES = Counter("parley_call_failures", "What went wrong in calls, by code.", ["code"])
+
+MODEL_LOAD_S = Gauge("parley_model_load_seconds", "What loading speech models took.", ["engine"])
 
 
 def answered(waterfall: Waterfall) -> None:

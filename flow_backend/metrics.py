@@ -146,6 +146,12 @@ class _Held(Collector):
             taken.add_metric([kind.name], kind.taken)
             places.add_metric([kind.name], kind.most)
         yield from (taken, places)
+        loading = GaugeMetricFamily(
+            "parley_model_load_seconds", "What loading speech models took.", labels=["engine"]
+        )
+        for name, passed_s in self._voices.engines.loading_s.items():
+            loading.add_metric([name], passed_s)
+        yield loading
         requests = CounterMetricFamily(
             "parley_audio_cache_requests", "Texts looked up in the audio cache.", labels=["result"]
         )

@@ -35,6 +35,12 @@ class LocalEngines:
         return 0 if self._piper is None else self._piper.waiting
 
     @property
+    def loading_s(self) -> dict[str, float]:
+        """What loading their models has taken, of the engines in use."""
+        made = {"piper": self._piper, "moonshine": self._moonshine}
+        return {name: engine.loading_s for name, engine in made.items() if engine is not None}
+
+    @property
     def moonshine(self) -> MoonshineEngine:
         """Made on first use."""
         if self._moonshine is None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +60,8 @@ class MoonshineEngine:
         self._model_dir = model_dir
         self._loading = threading.Lock()
         self._loaded: tuple[Decoder, Tokenizer] | None = None
+        self.loading_s = 0.0
+        """What loading the model has taken."""
         self._finals = ThreadPoolExecutor(decodes or max(1, cores // 4), "moonshine-final")
         self._interims = ThreadPoolExecutor(1, "moonshine-interim", initializer=_lower_priority)
         self._state = threading.Lock()
@@ -80,12 +83,14 @@ class MoonshineEngine:
     def _model(self) -> tuple[Decoder, Tokenizer]:
         with self._loading:
             if self._loaded is None:
+                begun_s = time.monotonic()
                 folder = self._model_dir or shipped_model_dir()
                 tokenizer = Tokenizer(folder / "tokenizer.bin")
                 decoder = Decoder(load_graphs(folder, self._cache_dir), threads=self._threads)
                 decoder.decode(np.zeros(SAMPLE_RATE_HZ, dtype=np.float32))
                 self._loaded = decoder, tokenizer
                 _return_memory()
+                self.loading_s = time.monotonic() - begun_s
             return self._loaded
 
     async def transcribe(

@@ -69,6 +69,8 @@ class PiperEngine:
         self._asked: dict[str, PiperVoice] = {}
         """Loaded voices as they were asked for: they speak on when their files have gone."""
         self._loading = threading.Lock()
+        self.loading_s = 0.0
+        """What loading the voices has taken."""
 
     async def __aenter__(self) -> PiperEngine:
         return self
@@ -99,10 +101,12 @@ class PiperEngine:
         path = find_voice(voice, self._voices_dir).resolve()
         with self._loading:
             if path not in self._voices:
+                begun_s = time.monotonic()
                 loaded = PiperVoice(path, cache_dir=self._cache_dir, threads=self._run_threads)
                 # Reading numbers out loads tables that the first sentence should not wait for.
                 list(lines_of("1, 2.5 or 10%?", loaded))
                 self._voices[path] = loaded
+                self.loading_s += time.monotonic() - begun_s
             self._asked[str(voice)] = self._voices[path]
             return self._voices[path]
 

@@ -29,6 +29,7 @@ WORKER = (
     worker.WASTED,
     worker.WASTED_TOKENS,
     worker.FAILURES,
+    worker.MODEL_LOAD_S,
     livekit_metrics.RUNNING_JOB_GAUGE,
     livekit_metrics.CPU_LOAD_GAUGE,
 )
@@ -73,6 +74,16 @@ async def test_turns_are_counted_by_their_end() -> None:
     assert found["parley_llm_tokens_total{kind=completion}"] > 0
     assert found["parley_sessions"] == 1
     assert found["parley_http_responses_total{route=/api/flows/{flow_id},status=404}"] == 1
+
+
+async def test_what_loading_a_voice_took_is_told() -> None:
+    async with serve_backend([]) as backend:
+        before = await scrape(backend)
+        spoken = await backend.client.post("/api/tts", json={"text": "Hello."})
+        after = await scrape(backend)
+    assert spoken.status_code == 200
+    assert "parley_model_load_seconds{engine=piper}" not in before
+    assert after["parley_model_load_seconds{engine=piper}"] > 0
 
 
 def test_answers_are_counted_with_their_stages() -> None:
