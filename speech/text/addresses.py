@@ -321,7 +321,9 @@ def version_rule(source: Source, at: int) -> Edit | None:
     if " " in found["v"] and "." not in found["numbers"]:
         return None
     said = _spoken_version(found, source.language)
-    return Edit(at, found.end(), f"{source.language.words['version']} {said}")
+    name = source.language.words["version"]
+    known = source.word_before(at).lower() == name.lower()
+    return Edit(at, found.end(), said if known else f"{name} {said}")
 
 
 def _spoken_version(found: re.Match[str], language: Language) -> str:

@@ -40,7 +40,7 @@ _ORDINAL_SUFFIX = {
     "de": re.compile(r"\.(?=\s[^\W\d_]|,\s\d{1,3}\.\s)|(?=\.[\s\"”“»)*_]*$)"),
     "fr": re.compile(r"(?P<first>ers?|res?|ères?)(?!\w)|(?:e|è|ᵉ|es|ème|èmes|ième|nde?)(?!\w)"),
     "es": re.compile(
-        r"\.?(?P<feminine>ª|a(?!\w))|\.?º|(?:er|ro|do|to|mo|vo|no)(?!\w)|\.?(?P<adj>ᵉʳ)"
+        r"\.?(?P<feminine>ª|a(?!\w))|\.?º|\.?(?:er|ro|do|to|mo|vo|no)(?!\w)|\.?(?P<adj>ᵉʳ)"
     ),
 }
 _SHORT_DECADE = re.compile(r"(['’]?)([2-9]0)['’]?s(?!\w)")

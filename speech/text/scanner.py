@@ -132,6 +132,7 @@ def _at_word(source: Source, at: int, word: str, follower: str) -> Edit | None:
             edit = symbols.slash_rule(source, at)
     if edit is None and starts:
         edit = words.abbreviation_rule(source, at, word) or words.title_rule(source, at, word)
+        edit = edit or words.street_rule(source, at, word)
         edit = edit or words.acronym_rule(source, at, word)
         if edit is None and len(word) == 1 and follower == ".":
             edit = words.initials_rule(source, at, word)

@@ -12,13 +12,14 @@ from speech.text.source import Source
 _FIRST = re.compile(r"[^\W\d_]+|\S")
 _BEFORE_NUMBER = word_set(
     "no. nos. fig. figs. vol. ch. pp. p. sec. eq. ver. ed. nr. abs. art. kap. s. bd. abb. "
-    "tab. ziff. n° nº n.º núm. pág. págs. cap. chap. c. max. min. avg. std. jh."
+    "tab. ziff. n° nº n.º núm. pág. págs. cap. chap. c. max. min. avg. std. ext."
 )
 _AFTER_NAME = word_set("inc. ltd. corp. co. jr. sr. ave. blvd. rd. st.")
 _SMALL_TITLES = word_set("bd bd. av.")
 """French words for streets, which stand before a name and are written small."""
 _ENDS_SENTENCE = word_set(
-    "etc. usw. uvm. u.v.m. a.k.a. tsp. tbsp. cdas. cda. dept. govt. ee.uu. eeuu a.c. d.c. ph.d."
+    "etc. usw. uvm. u.v.m. jh. jhd. a.k.a. tsp. tbsp. cdas. cda. dept. govt. ee.uu. eeuu a.c. "
+    "d.c. ph.d."
 ) | frozenset(
     ["et al.", "u. v. m.", "ee. uu.", "n. chr.", "v. chr.", "a. c.", "d. c.", "a. m.", "p. m.",
      "av. j.-c.", "apr. j.-c.", "o. ä.", "s. o.", ""]
@@ -63,6 +64,14 @@ def abbreviation_rule(source: Source, at: int, word: str) -> Edit | None:
             said = said[0].upper() + said[1:]
         return Edit(at, end, said + _kept_stop(source, written, end))
     return None
+
+
+def street_rule(source: Source, at: int, word: str) -> Edit | None:
+    """German `Hauptstr. 7`, `Goethestr.`: the whole word for street."""
+    end = at + len(word)
+    if source.language.code != "de" or not word.endswith("str") or source.char_at(end) != ".":
+        return None
+    return Edit(at, end + 1, word + "aße" + ("." if source.is_end(end + 1) else ""))
 
 
 def title_rule(source: Source, at: int, word: str) -> Edit | None:

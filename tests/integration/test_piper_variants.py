@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
 
@@ -179,6 +179,29 @@ async def test_any_text_speaks_or_is_silent(engine: PiperEngine, text: str) -> N
     for word in (word for chunk in chunks for word in chunk.words):
         assert text[word.start_char : word.end_char] == word.text
         assert 0 <= word.start_s <= word.end_s
+
+
+ODD_TEXTS = {
+    "control characters": "".join(map(chr, range(32))) + "Hi\x7f\x80 there\x00.",
+    "directions": "\u202eabc\u202c \u2066x\u2069 \u200b\ufeff hello",
+    "half characters": "\ud800 x \udfff",
+    "private characters": "\ue000 \U000f0000 \uffff",
+    "old scripts": "\U00012000\U00012001 \u13e3\u13b3\u13a9 \u0f56\u0f40",
+    "accents": "h" + "\u0301" * 500 + "i",
+    "one long word": "x" * 5000,
+    "digits": "9" * 3000,
+    "brackets": "(" * 3000 + "a" + ")" * 3000,
+    "markup": "*" * 5000 + "a" + "`" * 3001 + "<b>" * 500,
+}
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS)
+async def test_odd_texts_speak_or_are_silent(engine: PiperEngine, text: str) -> None:
+    async with aclosing(engine.stream(text)) as stream:
+        async for chunk in stream:
+            assert all(text[word.start_char : word.end_char] == word.text for word in chunk.words)
+            if chunk.samples.size:
+                break
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -82,12 +82,13 @@ LANGUAGE = Language(
         "v. chr.": "vor Christus", "u.u.": "unter Umständen", "u. s. w.": "und so weiter",
         "o. g.": "oben genannt", "z. zt.": "zur Zeit", "o.g.": "oben genannt",
         "n.chr.": "nach Christus", "v.chr.": "vor Christus", "el": "Esslöffel", "tl": "Teelöffel",
+        "jh.": "Jahrhundert", "jhd.": "Jahrhundert",
     },
     titles={
         "dr.": "Doktor", "prof.": "Professor", "hr.": "Herr", "fr.": "Frau", "nr.": "Nummer",
         "st.": "Sankt", "abs.": "Absatz", "art.": "Artikel", "kap.": "Kapitel", "s.": "Seite",
         "bd.": "Band", "abb.": "Abbildung", "tab.": "Tabelle", "ziff.": "Ziffer", "dipl.":
-        "Diplom", "ing.": "Ingenieur", "std.": "Stunden", "jh.": "Jahrhundert",
+        "Diplom", "ing.": "Ingenieur", "std.": "Stunden",
     },
     initials={"API": "A-P-I", "APIs": "A-P-Is", "KI": "K-I", "KIs": "K-Is", "EU": "E-U",
               "USA": "U-S-A", "US": "U-S", "CEO": "C-E-O", "ARD": "A-R-D", "UI": "U-I",

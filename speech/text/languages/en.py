@@ -70,6 +70,7 @@ LANGUAGE = Language(
         "capt.": "Captain", "sgt.": "Sergeant", "lt.": "Lieutenant", "col.": "Colonel",
         "rev.": "Reverend", "hon.": "Honorable", "ft.": "Fort", "max.": "maximum",
         "min.": "minimum", "avg.": "average", "ver.": "version", "ed.": "edition",
+        "ext.": "extension",
         "c.": "circa", "inc.": "Incorporated", "ltd.": "Limited", "corp.": "Corporation",
         "co.": "Company", "ave.": "Avenue", "blvd.": "Boulevard", "rd.": "Road",
     },
