@@ -51,9 +51,22 @@ def set_up(level: str, form: LogFormat) -> None:
     for name in _SHOWN_IN_DETAIL:
         logging.getLogger(name).setLevel(level)
     # Each request's address would hold what was said.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("livekit").addFilter(_tells_something)
     # The worker's health page is asked every few seconds.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+_OF_EVERY_CALL = (
+    "data channel '_data_track' closed unexpectedly",
+    "Attempted to drop unknown FFI handle",
+)
+"""What LiveKit's native library says, as errors and warnings, of calls in which all is well."""
+
+
+def _tells_something(record: logging.LogRecord) -> bool:
+    return not any(text in record.getMessage() for text in _OF_EVERY_CALL)
 
 
 class TextLines(logging.Formatter):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 from protocol.logs import JsonLines, TextLines, about
+
+ROOT = Path(__file__).parents[2]
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -34,6 +39,25 @@ def test_json_lines_hold_the_ids_and_no_extra_fields() -> None:
         "room": "r1",
         "turn": "t1",
     }
+
+
+NATIVE = """
+import logging
+from protocol import logs
+
+logs.set_up("INFO", "text")
+native = logging.getLogger("livekit")
+native.error("rtc_session - publisher data channel '_data_track' closed unexpectedly")
+native.error("rtc_session - the connection is lost")
+"""
+
+
+def test_what_the_native_library_says_of_every_call_is_left_out() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", NATIVE], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    (line,) = said.stderr.splitlines()
+    assert line.endswith("ERROR livekit: rtc_session - the connection is lost")
 
 
 def test_ids_stay_with_their_task() -> None:
