@@ -142,6 +142,10 @@ class Caller:
         await self._speech.put((speech, spoken))
         return await spoken
 
+    async def pause(self, for_s: float) -> None:
+        """Says nothing for so long, by the microphone's clock."""
+        await self.speak(np.zeros(round(for_s * MIC_RATE_HZ), dtype=np.float32))
+
     async def until_connected(self) -> None:
         """Waits until the agent's voice is subscribed to."""
         await self._hearing.wait()
@@ -160,6 +164,20 @@ class Caller:
                     return float(later[0])
             self._changed.clear()
             await self._changed.wait()
+
+    async def until_heard(self, audible_s: float, since_s: float) -> None:
+        """Waits until so much of the agent's voice was heard, its pauses left out."""
+        while self._audible_s(since_s) < audible_s:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _audible_s(self, since_s: float) -> float:
+        samples = sum(
+            len(frame.samples)
+            for frame in self.heard
+            if frame.at_s >= since_s and np.abs(frame.samples).max() >= AUDIBLE
+        )
+        return samples / HEARD_RATE_HZ
 
     async def until_silent(self, for_s: float) -> float:
         """Waits until nothing was heard for so long; gives the time of the last audible sample."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import numpy as np
@@ -80,7 +79,7 @@ async def test_a_backend_killed_in_the_middle_of_an_answer(
             script.piece_s = 0.15
             ended_s = await caller.speak(question)
             began_s = await caller.first_audible_after(ended_s)
-            await asyncio.sleep(1.0)
+            await caller.until_heard(1.0, began_s)
             await backend.process.kill()
             await caller.until_silent(7.0)
             assert await hears(ears, caller, began_s, words(LONG_ANSWER)[:6])
@@ -103,16 +102,17 @@ async def test_sounds_without_words(
     rng = np.random.default_rng(7)
     async with scripted.call() as caller:
         await caller.until_connected()
-        asked = len(script.prompts)
         hiss = rng.normal(0, 0.05, 2 * MIC_RATE_HZ).astype(np.float32)
         clap = rng.normal(0, 0.3, MIC_RATE_HZ // 20).astype(np.float32)
         for sound in (hiss, clap):
             await caller.speak(sound)
-            await asyncio.sleep(2.0)
+            await caller.pause(2.0)
         await caller.until_silent(1.5)
-        assert len(script.prompts) == asked
         began_s = await answer_to(caller, question)
         assert await hears(ears, caller, began_s, words(script.answer))
+        transcript = await scripted.settled(caller, 2)
+    assert words(transcript[0].text) == words("What is the capital of France?")
+    assert [entry.role for entry in transcript] == ["user", "assistant"]
 
 
 async def test_a_caller_who_leaves_in_mid_sentence(
@@ -120,9 +120,7 @@ async def test_a_caller_who_leaves_in_mid_sentence(
 ) -> None:
     async with scripted.call() as caller:
         await caller.until_connected()
-        speaking = asyncio.create_task(caller.speak(question))
-        await asyncio.sleep(0.8)
-    speaking.cancel()
+        await caller.speak(question[: len(question) // 2])
     script.answer = LONG_ANSWER
     script.piece_s = 0.15
     cut_off = script.cut_off

@@ -60,7 +60,7 @@ async def test_what_is_said_while_the_agent_thinks_is_answered_with_the_rest(
         asked = len(script.prompts)
         await caller.speak(question)
         await script.until_asked(asked + 1)
-        await asyncio.sleep(1.5)
+        await caller.pause(1.5)
         script.first_s = 0.0
         ended_s = await caller.speak(question)
         await caller.first_audible_after(ended_s)

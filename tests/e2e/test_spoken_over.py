@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from livekit import rtc
 
@@ -23,10 +21,12 @@ async def test_a_listeners_yeah_does_not_end_the_answer(
     script.answer = " ".join(LONG_ANSWER.split()[:40])
     async with scripted.call() as caller:
         await caller.until_connected()
-        ended_s = await caller.speak(question)
-        await caller.first_audible_after(ended_s)
-        await asyncio.sleep(2.0)
+        began_s = await caller.first_audible_after(await caller.speak(question))
+        await caller.until_heard(1.5, began_s)
         await caller.speak(backchannel)
+        await scripted.worker.until_said(
+            f"spoke over the agent: backchannel [room={caller.room.name}"
+        )
         transcript = await scripted.settled(caller, 2)
         await caller.until_told(1)
         (waterfall,) = caller.waterfalls
@@ -43,7 +43,7 @@ async def test_what_the_flow_protects_is_spoken_to_its_end(
         await caller.until_connected()
         (agent,) = caller.room.remote_participants
         began_s = await caller.first_audible_after(await caller.speak(question))
-        await asyncio.sleep(0.5)
+        await caller.until_heard(0.3, began_s)
         with pytest.raises(rtc.RpcError) as refused:
             await caller.room.local_participant.perform_rpc(
                 destination_identity=agent, method=INTERRUPT_METHOD, payload=""
@@ -62,9 +62,8 @@ async def test_the_callers_client_may_interrupt_and_nobody_elses(
     async with scripted.call() as caller:
         await caller.until_connected()
         (agent,) = caller.room.remote_participants
-        ended_s = await caller.speak(question)
-        await caller.first_audible_after(ended_s)
-        await asyncio.sleep(1.0)
+        began_s = await caller.first_audible_after(await caller.speak(question))
+        await caller.until_heard(0.8, began_s)
         stack = scripted.stack
         async with Caller.join(
             stack.livekit_url, stack.key, stack.secret, caller.room.name, identity="stranger"

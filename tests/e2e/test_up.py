@@ -37,18 +37,33 @@ ip link add near type veth peer name far
 ip addr add 192.0.2.1/32 dev near
 ip link set near up
 ip link set far up
+ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev near
+ip route add default via 192.0.2.2 dev near onlink
 exec "$@"
 """
-"""Loopback and one address with no route to anywhere: WebRTC offers no loopback address as its own,
-so that a machine with nothing but loopback cannot join a room on itself."""
-IN_A_NAMESPACE = ("unshare", "--net", "sh", "-c", NAMESPACE, "sh")
+"""Loopback, and one address whose way out leads nowhere. It takes that address: WebRTC offers no
+loopback address as its own. And it takes the way out: what is sent there can be seen."""
+WATCH = """
+import socket
+
+watch = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+watch.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+print("watching", flush=True)
+while True:
+    packet, (device, protocol, direction, *_) = watch.recvfrom(4096)
+    if protocol != 0x0800 or direction != socket.PACKET_OUTGOING:
+        continue
+    header = (packet[0] & 15) * 4
+    port = int.from_bytes(packet[header + 2 : header + 4], "big")
+    if device != "lo" or (port == 53 and packet[9] in (6, 17)):
+        print(f"{socket.inet_ntoa(packet[16:20])}:{port} {packet[header + 8 :][:80]}", flush=True)
+"""
+"""Writes a line for each IPv4 packet that leaves, and for each question to a name server."""
 REACH_OUT = """
-import socket, sys
-try:
-    socket.create_connection(("203.0.113.1", 443), timeout=5)
-except OSError as error:
-    sys.exit(0 if error.strerror == "Network is unreachable" else repr(error))
-sys.exit("connected")
+import socket
+
+socket.socket(type=socket.SOCK_DGRAM).sendto(b"question", ("127.0.0.1", 53))
+socket.socket(type=socket.SOCK_DGRAM).sendto(b"the end", ("203.0.113.1", 9))
 """
 READY_WITHIN_S = 180
 QUESTION = "What is the capital of France?"
@@ -82,7 +97,7 @@ class Stack:
 
     async def parley(self, *arguments: str, keys: str = "") -> tuple[int, str]:
         """Runs a subcommand beside it; gives its status and all that it wrote."""
-        process = await self._run(*arguments, beside=True)
+        process = await self._run(*arguments)
         written, _ = await process.communicate(keys.encode())
         assert process.returncode is not None
         return process.returncode, written.decode()
@@ -102,13 +117,9 @@ class Stack:
             self.said += (await self._process.stdout.read()).decode().splitlines()
         return await self._process.wait()
 
-    async def _run(self, *arguments: str, beside: bool = False) -> asyncio.subprocess.Process:
-        prefix = self._prefix
-        if beside and prefix:
-            assert self._process is not None
-            prefix = ("nsenter", "--net", f"--target={self._process.pid}")
+    async def _run(self, *arguments: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *prefix,
+            *self._prefix,
             *(sys.executable, "-m", "stack", *arguments),
             cwd=self.folder,
             env=self._env,
@@ -116,6 +127,41 @@ class Stack:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
+
+
+class NoNetwork:
+    """A network namespace in which nothing outside answers, and every attempt is seen."""
+
+    def __init__(self, watching: asyncio.subprocess.Process) -> None:
+        self._watching = watching
+        self.prefix = ("nsenter", "--net", f"--target={watching.pid}")
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def made(cls) -> AsyncIterator[NoNetwork]:
+        """Makes it, and takes it away."""
+        watching = await asyncio.create_subprocess_exec(
+            *("unshare", "--net", "sh", "-c", NAMESPACE, "sh", sys.executable, "-c", WATCH),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert watching.stdout is not None
+            assert await watching.stdout.readline() == b"watching\n"
+            yield cls(watching)
+        finally:
+            watching.kill()
+            await watching.wait()
+
+    async def attempts(self) -> list[str]:
+        """What was tried so far, to which it adds two of its own as the last."""
+        trying = await asyncio.create_subprocess_exec(*self.prefix, sys.executable, "-c", REACH_OUT)
+        assert await trying.wait() == 0
+        assert self._watching.stdout is not None
+        seen: list[str] = []
+        while not seen or "the end" not in seen[-1]:
+            seen.append((await self._watching.stdout.readline()).decode().rstrip())
+            assert seen[-1], "the watch has ended"
+        return seen
 
 
 @contextlib.asynccontextmanager
@@ -162,13 +208,17 @@ async def test_a_question_is_answered_by_voice_and_by_text_and_nothing_is_left_r
 async def test_a_whole_spoken_turn_needs_no_network(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
         pytest.fail("This test makes a network namespace: run it as root, with iproute2.")
-    outside = await asyncio.create_subprocess_exec(*IN_A_NAMESPACE, sys.executable, "-c", REACH_OUT)
-    assert await outside.wait() == 0
-    async with running(tmp_path, IN_A_NAMESPACE) as stack:
-        status, said = await stack.parley("say", QUESTION, "-o", "question.wav")
-        assert status == 0, said
-        status, said = await stack.parley("call", "--wav", "question.wav", "--record", "answer.wav")
-        assert status == 0, said
+    async with NoNetwork.made() as network:
+        async with running(tmp_path, network.prefix) as stack:
+            status, said = await stack.parley("say", QUESTION, "-o", "question.wav")
+            assert status == 0, said
+            status, said = await stack.parley(
+                "call", "--wav", "question.wav", "--record", "answer.wav"
+            )
+            assert status == 0, said
+        attempts = await network.attempts()
+    assert [place.split()[0] for place in attempts[-2:]] == ["127.0.0.1:53", "203.0.113.1:9"]
+    assert attempts[:-2] == []
     lines = [line.partition("│") for line in said.splitlines() if "│" in line]
     heard = " ".join(text for who, _, text in lines if who.strip() == "you")
     assert "capital of france" in heard.lower()

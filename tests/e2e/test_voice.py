@@ -92,7 +92,7 @@ async def test_an_interruption_silences_the_agent_and_stops_the_answer(
         await caller.until_connected()
         ended_s = await caller.speak(question)
         began_s = await caller.first_audible_after(ended_s)
-        await asyncio.sleep(3.0)
+        await caller.until_heard(2.5, began_s)
         assert script.open_answers == 1
         cut_off = script.cut_off
         script.answer = "All right."
