@@ -1,9 +1,13 @@
 """A LiveKit agent without a flow: every sentence is spoken as soon as the model has written it.
 
-    LIVEKIT_URL=ws://127.0.0.1:7880 LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… \
-    OPENAI_API_KEY=… python examples/simple_agent.py dev
+Start the stack without its own worker, `make run ARGS="--without worker"`; then, in a second
+terminal, with the LiveKit key pair that the first start has put into `.env`:
 
-`OPENAI_BASE_URL` and `OPENAI_MODEL` choose another OpenAI-compatible model.
+    set -a; . ./.env; set +a
+    LIVEKIT_URL=ws://127.0.0.1:7880 OPENAI_API_KEY=… .venv/bin/python examples/simple_agent.py dev
+
+Speak with it from a third one: `.venv/bin/parley call`. `OPENAI_BASE_URL` and `OPENAI_MODEL` choose
+another OpenAI-compatible model, such as the embedded one at `http://127.0.0.1:8090/v1`.
 """
 
 from __future__ import annotations
@@ -65,7 +69,10 @@ class SimpleAgent(Agent):
                     yield chunk.delta.content
 
 
-server = AgentServer()
+CALLS = 2
+"""At once. LiveKit goes by the load of the cores, and refuses the only caller of a busy machine."""
+
+server = AgentServer(load_fnc=lambda worker: len(worker.active_jobs) / CALLS, load_threshold=1.0)
 
 
 @server.rtc_session()
