@@ -1,4 +1,4 @@
-"""`parley bench backend`: what the flow engine adds to each token, beside a bare SSE endpoint.
+"""What the flow engine adds to each token, beside a bare SSE endpoint.
 
 Each token is the time at which the model gave it, so that the client sees how long it was on the
 way (CLOCK_MONOTONIC is one clock for all processes of a machine). Both servers run in a process of
@@ -37,7 +37,7 @@ from flow_backend.app import create_app
 from flow_backend.llm.base import Delta, GenerationParams, LLMProvider, Message, TextDelta
 from flow_backend.settings import BackendSettings
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _STAMP = re.compile(rb'"type": ?"token"[^\n]*?"content": ?"(\d+) ')
 _LLM_REQUEST = re.compile(rb'"llm_request": ?([0-9.]+)')

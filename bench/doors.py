@@ -32,7 +32,7 @@ from speech.engines import LocalEngines
 from speech.settings import SpeechSettings
 from speech.tts import TTSProvider, create
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 BASELINE = "engine alone"
 MESSAGE = "Tell me about the tides."

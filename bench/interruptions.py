@@ -1,4 +1,4 @@
-"""`parley bench interruptions`: how soon the agent is silent, and if it knows what was heard.
+"""How soon the agent is silent, and if it knows what was heard.
 
 A caller in a real room cuts long answers off at random times. How much of an answer was played is
 found in the caller's recording by its sound (`bench.playback`), not by a transcriber, and compared
@@ -56,7 +56,7 @@ SILENT_S = 0.5
 """Longer than any pause of the answer."""
 TOLERANCE_WORDS = 1
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ WEB = ROOT / "web"
 WITHIN_S = 300.0
 NODES = 300
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

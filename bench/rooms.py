@@ -1,4 +1,4 @@
-"""`parley bench rooms`: how many rooms talk at the same time before answers come late.
+"""How many rooms talk at the same time before answers come late.
 
 One room is added after the other; in each step all callers ask questions at the same time. The
 callers, LiveKit and the backend run on the same cores as the worker and count against it.
@@ -41,7 +41,7 @@ PAUSE_S = (0.5, 2.0)
 CALLS_S = 10.0
 """A worker's new process may load its models for so long before it takes the next call."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 class Model(StrEnum):

@@ -32,7 +32,7 @@ TOKEN = re.compile(r"\s*\w{1,5}|\s*[^\w\s]{1,2}|\s+")
 """About what a language model's tokenizer makes: a piece of a word, with the space before it."""
 PROSE_CHARACTERS = 20_000
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True)

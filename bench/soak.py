@@ -1,4 +1,4 @@
-"""`parley bench soak`: calls and requests for as long as you like, with random faults.
+"""Calls and requests for as long as you like, with random faults.
 
 The first half is a storm: backend and worker are killed, stopped for a moment and started again,
 at random. In the second half everything runs on, and memory, threads and open files are watched.
@@ -47,7 +47,7 @@ SETTLE_S = 330.0
 """At the beginning of the calm, at most: idle sessions stay in memory for five minutes."""
 NO_ANSWER = "no answer"
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""`parley bench stt`: how soon the final transcript is there, and how many words are wrong.
+"""How soon the final transcript is there, and how many words are wrong.
 
 Beside it, in the same run, stands plain greedy decoding of the model's files as shipped, begun when
 the pause is noticed.
@@ -32,7 +32,7 @@ from speech.moonshine.decoding import TOKENS_PER_S
 from speech.moonshine.tokenizer import END, START, Tokenizer
 from speech.vad import WINDOW_SAMPLES, VoiceDetector
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _PAUSE_S = 0.25
 """Silence after which the session notices a pause."""

@@ -24,7 +24,7 @@ from rich.table import Table
 from protocol.errors import ConfigError
 from speech.piper import find_voice
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 SCRIPTS = Path(__file__).parent / "peers"
 RATE_HZ = 22_050

@@ -1,4 +1,4 @@
-"""`parley bench voice`: from the end of a caller's speech to the first sound of the answer.
+"""From the end of a caller's speech to the first sound of the answer.
 
 A caller in a real room asks questions; the time is taken where the caller hears it, and so holds
 end-pointing, transcription, the flow, the model, synthesis and two trips through LiveKit. The
@@ -40,7 +40,7 @@ TURN_LIMIT_S = 30.0
 PAUSE_S = 1.0
 """Silence after which the answer counts as over."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,10 @@ def _parley() -> None:
 def up(
     without: Annotated[
         list[str] | None,
-        typer.Option(help="Leave a part out: livekit, llm, backend or worker. May be repeated."),
+        typer.Option(
+            metavar="PART",
+            help="Leave a part out: livekit, llm, backend or worker. May be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Start the whole stack; Ctrl-C stops it."""

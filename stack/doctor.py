@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
@@ -239,12 +240,15 @@ async def _livekit_elsewhere(settings: StackSettings) -> Finding:
 
 
 async def _ports(settings: StackSettings) -> Finding:
+    embedded = False
+    with contextlib.suppress(ParleyError):  # the finding of the model says it
+        embedded = (await choose_llm()).embedded
     plan = make_plan(
         settings,
         livekit_keys.KeyPair("", ""),
         livekit=None if settings.livekit_url else Path("livekit-server"),
         llm=None,
-        embedded_llm=(await choose_llm()).embedded,
+        embedded_llm=embedded,
     )
     ports.require_free(plan.ports)
     numbers = ", ".join(str(port.number) for port in plan.ports)

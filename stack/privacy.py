@@ -29,7 +29,9 @@ app = typer.Typer(
     help="Find and delete what is kept of a person: sessions with their histories and journals, "
     "conversations with corrections and vocabulary, recordings.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 Sessions = Annotated[
