@@ -24,12 +24,24 @@ logger = logging.getLogger(__name__)
 
 IDLE_THREADS = 2
 """Threads that wait for a call, so that a caller need not."""
+GOODBYE_S = 8.0
+"""Time for the last words of calls that are still going on when a stopping worker must end."""
 
 
 def new_server(
-    settings: WorkerSettings, make_session: SessionFactory, tracing: Tracing | None = None
+    settings: WorkerSettings,
+    make_session: SessionFactory,
+    calls: set[Call],
+    tracing: Tracing | None = None,
 ) -> AgentServer:
-    """The worker, ready to run. To be called on the main thread."""
+    """The worker, ready to run. To be called on the main thread.
+
+    Args:
+        settings: The worker's.
+        make_session: Makes the session of a call.
+        calls: Where the running calls are kept; they add and remove themselves on their threads.
+        tracing: Where traces of the turns go; None: nowhere.
+    """
     if settings.brain != "flow":
         from agent_worker import direct
 
@@ -53,7 +65,14 @@ def new_server(
     )
 
     async def take_call(ctx: JobContext) -> None:
-        await Call(ctx, settings, make_session, tracing).start()
+        call = Call(ctx, settings, make_session, tracing)
+        calls.add(call)
+
+        async def forget() -> None:
+            calls.discard(call)
+
+        ctx.add_shutdown_callback(forget)
+        await call.start()
 
     server.rtc_session(take_call, agent_name=settings.agent_name)
     return server
@@ -62,7 +81,8 @@ def new_server(
 async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     """Registers, and works until SIGTERM or SIGINT.
 
-    The first signal lets the calls end, for `drain_s` at most; a second one ends them.
+    The first signal lets the calls end, for `drain_s` at most, with a goodbye to those that do not;
+    a second one ends them.
 
     Raises:
         ConfigError: `start_failed`: LiveKit could not be reached, or refused, many times.
@@ -70,7 +90,8 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     if settings.backend_url.startswith("https:"):
         await asyncio.to_thread(tls_context)
     tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "parley-worker")
-    server = new_server(settings, make_session, tracing)
+    calls: set[Call] = set()
+    server = new_server(settings, make_session, calls, tracing)
     asked, again = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -84,7 +105,7 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     try:
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
-            await _drain(server, again)
+            await _drain(server, calls, settings.drain_s, again)
             await server.aclose()
         await running
     except RuntimeError as error:
@@ -100,12 +121,19 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
             await asyncio.to_thread(tracing.close)
 
 
-async def _drain(server: AgentServer, hurry: asyncio.Event) -> None:
-    """Takes no new calls and waits for the running ones, unless told to hurry."""
-    draining = asyncio.ensure_future(server.drain())
+async def _drain(server: AgentServer, calls: set[Call], drain_s: int, hurry: asyncio.Event) -> None:
+    """Takes no new calls and waits for the running ones to end, unless told to hurry."""
+    draining = asyncio.ensure_future(server.drain(drain_s))
     hurrying = asyncio.ensure_future(hurry.wait())
+    either = {draining, hurrying}
     try:
-        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        grace_s = max(0.0, drain_s - GOODBYE_S)
+        await asyncio.wait(either, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        if not hurrying.done():
+            # The copy is made in one step, whatever other threads do to the set.
+            for call in tuple(calls):
+                call.dismiss()
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
         hurrying.cancel()
         draining.cancel()

@@ -94,11 +94,13 @@ class Call:
         """Whether the caller, who is silent, was asked if they are still there."""
         self._hanging_up = False
         self._recording: Recording | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Joins the room, waits for a participant and begins to listen; then returns."""
         about(room=self._ctx.job.room.name)
+        self._loop = asyncio.get_running_loop()
         await self._ctx.connect()
         try:
             participant = await self._ctx.wait_for_participant()
@@ -112,6 +114,21 @@ class Call:
             await self._start_direct(participant)
         else:
             await self._start_flow(participant)
+
+    def dismiss(self) -> None:
+        """Says goodbye and ends the call, since the worker stops. May be called on any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the call is over, and its loop closed
+                self._loop.call_soon_threadsafe(self._dismiss)
+
+    def _dismiss(self) -> None:
+        if self._session is None:
+            self._ctx.shutdown("the worker stops")
+            return
+        with contextlib.suppress(RuntimeError):  # nothing to cut, or not to be cut
+            self._session.interrupt()
+        self._say(self._settings.phrase_closing)
+        self._end_call("the worker stops")
 
     async def aclose(self) -> None:
         """Settles what is open at the backend, closes the connections and ends the recording."""

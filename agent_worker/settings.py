@@ -182,6 +182,10 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         default="Are you still there?",
         description="Said after STILL_THERE_AFTER_S of silence. Empty: silence.",
     )
+    phrase_closing: str = Field(
+        default="Sorry, I have to go now. Please call again in a moment.",
+        description="Said before a call is ended because the worker stops. Empty: silence.",
+    )
     phrase_goodbye: str = Field(
         default="I will hang up now. Goodbye.",
         description="Said before the agent ends a call that has gone silent. Empty: silence.",
