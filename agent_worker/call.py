@@ -14,6 +14,7 @@ from livekit.agents import (
     AgentSession,
     AgentStateChangedEvent,
     CloseEvent,
+    CloseReason,
     ConversationItemAddedEvent,
     ErrorEvent,
     JobContext,
@@ -456,7 +457,22 @@ class Call:
             self._apologise(self._settings.phrase_repeat)
 
     def _on_close(self, event: CloseEvent) -> None:
-        self._ctx.shutdown(event.reason.value)
+        if event.reason is CloseReason.PARTICIPANT_DISCONNECTED:
+            self._own(self._leave())
+        else:
+            self._ctx.shutdown(event.reason.value)
+
+    async def _leave(self) -> None:
+        """Leaves a room that the caller has left.
+
+        LiveKit keeps an empty room for a while, and would let the same caller in again without an
+        agent: it sends one to new rooms only.
+        """
+        agent = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        people = [p for p in self._ctx.room.remote_participants.values() if p.kind != agent]
+        if self._settings.hang_up == "delete_room" and not people:
+            await self._ctx.delete_room()
+        self._ctx.shutdown("the caller has left")
 
     def _end_call(self, reason: str = "the flow has ended", *, leave: bool = False) -> None:
         if not self._hanging_up:
