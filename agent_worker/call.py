@@ -38,6 +38,7 @@ from agent_worker.keypad import Keypad
 from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
 from agent_worker.recording import CallAbout, Recording
+from agent_worker.room_voice import RoomVoice
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
 from agent_worker.transfer import TransferError
@@ -81,6 +82,7 @@ class Call:
         self._settings = settings
         self._make_session = make_session
         self._session: AgentSession[None] | None = None
+        self._voice: RoomVoice | None = None
         self._participant: rtc.RemoteParticipant | None = None
         self._executors: list[FlowExecutor] = []
         """Of each flow that the call was handed to, the current one last."""
@@ -141,6 +143,8 @@ class Call:
             await executor.aclose()
         if self._recording is not None:
             await self._recording.end(self._about())
+        if self._voice is not None:
+            await self._voice.aclose()
 
     def _about(self) -> CallAbout:
         return CallAbout(
@@ -255,6 +259,7 @@ class Call:
         session.on("error", self._on_error)
         session.on("user_transcription_timeout", self._on_unintelligible)
         session.on("close", self._on_close)
+        self._voice = session.output.audio = await RoomVoice.published_in(self._ctx.room)
         await session.start(
             agent,
             room=self._ctx.room,

@@ -103,7 +103,8 @@ def room_options(identity: str, on_typed: TypedCallback) -> room_io.RoomOptions:
         participant_identity=identity,
         # The rate at which speech is decoded and detected; short frames come sooner.
         audio_input=room_io.AudioInputOptions(sample_rate=16_000, frame_size_ms=20),
-        audio_output=True,
+        # The call brings a voice of its own: agent_worker/room_voice.py.
+        audio_output=False,
         text_input=room_io.TextInputOptions(text_input_cb=on_typed),
         text_output=True,
         video_input=False,
