@@ -127,7 +127,13 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         ),
     )
     interruption_min_s: float = Field(
-        default=0.4, ge=0, le=5, description="Speech that stops the agent, at least so long."
+        default=0.1,
+        ge=0,
+        le=5,
+        description=(
+            "Speech that pauses the agent, at least so long; without words for it, the agent goes "
+            "on where it paused."
+        ),
     )
     resume_after_s: float = Field(
         default=0.8,
