@@ -12,7 +12,7 @@ from bench.caller import MIC_RATE_HZ, Audio, Caller
 from tests.e2e.conftest import Rooms, words
 from tests.e2e.test_voice import answer_to
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
 QUESTION = words("What is the capital of France?")
 
