@@ -54,10 +54,10 @@ def new_server(
         port=settings.worker_port,
         prometheus_port=settings.worker_metrics_port,
         job_executor_type=JobExecutorType.THREAD,
-        num_idle_processes=min(IDLE_THREADS, settings.max_calls),
+        num_idle_processes=min(IDLE_THREADS, settings.calls_at_once),
         # The load is the share of calls that are taken: a core's load says nothing about
         # whether one more caller can be served in time.
-        load_fnc=lambda worker: len(worker.active_jobs) / settings.max_calls,
+        load_fnc=lambda worker: len(worker.active_jobs) / settings.calls_at_once,
         load_threshold=1.0,
         drain_timeout=settings.drain_s,
         job_memory_warn_mb=0,

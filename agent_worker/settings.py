@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -57,8 +58,14 @@ class WorkerSettings(SpeechSettings, TracingSettings):
     worker_port: int = Field(
         default=8081, ge=0, le=65535, description="Port of the worker's health page; 0: any."
     )
-    max_calls: int = Field(
-        default=4, ge=1, le=1000, description="Calls at once; further rooms go to other workers."
+    max_calls: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description=(
+            "Calls at once; further rooms go to other workers. By default one for each core: with "
+            "more, answers come late."
+        ),
     )
     drain_s: int = Field(
         default=60, ge=1, le=86400, description="How long calls may go on after a stop was asked."
@@ -220,6 +227,11 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         le=65535,
         description="Port on which the worker serves Prometheus metrics; unset: nowhere.",
     )
+
+    @property
+    def calls_at_once(self) -> int:
+        """`max_calls`, or what was measured to be answered in time: docs/benchmarks/rooms.md."""
+        return self.max_calls or os.cpu_count() or 1
 
     @property
     def endpointing_delays_s(self) -> tuple[float, float]:

@@ -209,6 +209,7 @@ class LocalStack:
                 "LOG_LEVEL": "INFO",
                 "AGENT_NAME": agent_name,
                 "DRAIN_S": "5",
+                "MAX_CALLS": "8",
                 **(env or {}),
             },
         )

@@ -42,7 +42,7 @@ def main() -> None:
         job_executor_type=JobExecutorType.PROCESS,
         num_idle_processes=1,
         initialize_process_timeout=120.0,
-        load_fnc=lambda worker: len(worker.active_jobs) / settings.max_calls,
+        load_fnc=lambda worker: len(worker.active_jobs) / settings.calls_at_once,
         load_threshold=1.0,
         job_memory_warn_mb=0,
         setup_fnc=set_up,

@@ -88,3 +88,12 @@ def test_the_direct_way_needs_a_key_or_an_address(monkeypatch: pytest.MonkeyPatc
         load_settings(WorkerSettings)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
     assert load_settings(WorkerSettings).brain == "openai"
+
+
+def test_a_worker_takes_as_many_calls_as_it_has_cores_unless_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert load_settings(WorkerSettings).calls_at_once == 3
+    monkeypatch.setenv("MAX_CALLS", "7")
+    assert load_settings(WorkerSettings).calls_at_once == 7
