@@ -210,6 +210,7 @@ class LocalStack:
                 "AGENT_NAME": agent_name,
                 "DRAIN_S": "5",
                 "MAX_CALLS": "8",
+                "STILL_THERE_AFTER_S": "0",
                 **(env or {}),
             },
         )

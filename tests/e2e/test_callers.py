@@ -69,8 +69,7 @@ async def test_ten_in_a_room_hear_the_answer_to_one(
             await owned.enter_async_context(join(scripted, room, f"guest-{number}"))
             for number in range(9)
         ]
-        for guest in guests:
-            await guest.until_connected()
+        await asyncio.gather(*(guest.until_connected() for guest in guests))
         await guests[0].speak(human)
         ended_s = await caller.speak(question)
         await asyncio.gather(*(one.first_audible_after(ended_s) for one in (caller, *guests)))
