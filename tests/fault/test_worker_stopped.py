@@ -67,7 +67,6 @@ async def test_it_says_goodbye_and_the_next_caller_is_somebody_elses(
         heard = await words_in(ears, caller.recording(since_s=began_s - 0.2))
     assert in_order(words(LONG_ANSWER)[:6], heard) >= 0.8
     assert in_order(CLOSING, heard[-len(CLOSING) - 2 :]) >= 0.8, heard
-    assert "Traceback" not in stopped.log.read_text()
     await other.stop()
 
 
