@@ -108,7 +108,7 @@ class Call:
         try:
             participant = await self._ctx.wait_for_participant()
         except RuntimeError:
-            # The room was closed before anybody came.
+            logger.info("room %s: nobody came", self._ctx.room.name)
             self._ctx.shutdown("nobody came")
             return
         self._participant = participant

@@ -41,6 +41,10 @@ class RoomVoice(io.AudioOutput):
         """The last that was: at least what can still wait in its queue."""
         self._given_samples = 0
         """Of the segment, less what was taken back."""
+        self._run_from_samples = 0
+        """Where in the segment the sound began that plays without a gap."""
+        self._dry_at_s = 0.0
+        """When, as `time.time()`, the source has nothing more to play."""
         self._open = False
         """A segment has begun and its end was not told."""
         self._flushed = False
@@ -126,6 +130,18 @@ class RoomVoice(io.AudioOutput):
             self._waiting[:0] = self._given[-waiting_bytes:]
             del self._given[-waiting_bytes:]
             self._given_samples -= waiting_bytes // SAMPLE_BYTES
+        self._report_run()
+
+    def _report_run(self) -> None:
+        """Tells what was played up to a gap; a recording of the call places the sound by it."""
+        duration_s = (self._given_samples - self._run_from_samples) / RATE_HZ
+        if duration_s > 0:
+            self.on_playback_progressed(
+                started_at=min(time.time(), self._dry_at_s) - duration_s,
+                offset=self._run_from_samples / RATE_HZ,
+                duration=duration_s,
+            )
+        self._run_from_samples = self._given_samples
 
     async def _play(self, publication: rtc.LocalTrackPublication | None) -> None:
         if publication is not None:
@@ -156,6 +172,8 @@ class RoomVoice(io.AudioOutput):
         self._given += frame
         del self._given[: -QUEUE_MS * RATE_HZ // 1000 * SAMPLE_BYTES]
         samples = len(frame) // SAMPLE_BYTES
+        if time.time() >= self._dry_at_s:
+            self._report_run()
         self._given_samples += samples
         if not self._started:
             self._started = True
@@ -165,14 +183,16 @@ class RoomVoice(io.AudioOutput):
             await self._source.capture_frame(rtc.AudioFrame(frame, RATE_HZ, 1, samples))
         finally:
             self._giving = False
+        self._dry_at_s = time.time() + self._source.queued_duration
         if self._paused or self._cleared:
             self._take_back()
 
     def _finish(self) -> None:
+        self._report_run()
         position_s, interrupted = self._given_samples / RATE_HZ, self._cleared
         self._waiting.clear()
         self._given.clear()
-        self._given_samples = 0
+        self._given_samples = self._run_from_samples = 0
         self._open = self._flushed = self._cleared = self._started = False
         self._over.set()
         self.on_playback_finished(playback_position=position_s, interrupted=interrupted)

@@ -7,10 +7,12 @@ import uuid
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
+from livekit import api
 
 from bench.caller import MIC_RATE_HZ, Audio, Caller
 from tests.e2e.conftest import Rooms, words
 from tests.e2e.test_voice import answer_to
+from tests.scripted_llm import ScriptedLLM
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
@@ -114,3 +116,33 @@ async def test_who_joins_twice_goes_on_where_they_came_last(
             await answer_to(second, question)
             transcript = await scripted.settled(second, 4)
     assert [entry.role for entry in transcript] == ["user", "assistant"] * 2
+
+
+async def test_who_hangs_up_and_calls_the_same_room_again_is_answered(
+    scripted: Rooms, question: Audio, room: str
+) -> None:
+    async with join(scripted, room) as caller:
+        await caller.until_connected()
+        await answer_to(caller, question)
+    async with join(scripted, room) as caller:
+        await caller.until_connected()
+        await answer_to(caller, question)
+
+
+async def test_an_agent_alone_leaves_with_its_room(
+    scripted: Rooms, script: ScriptedLLM, question: Audio, room: str
+) -> None:
+    stack = scripted.stack
+    async with api.LiveKitAPI(stack.livekit_url, stack.key, stack.secret) as livekit:
+        await livekit.room.create_room(
+            api.CreateRoomRequest(
+                name=room,
+                empty_timeout=2,
+                agents=[api.RoomAgentDispatch(agent_name=scripted.agent_name)],
+            )
+        )
+        await scripted.worker.until_said(f"room {room}: nobody came")
+        assert not (await livekit.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms
+    async with join(scripted, room) as caller:
+        await caller.until_connected()
+        await answer_to(caller, question)

@@ -11,21 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 from livekit import rtc
-from livekit.agents.voice.io import PlaybackFinishedEvent
+from livekit.agents.voice.io import PlaybackFinishedEvent, PlaybackProgressedEvent
 
 from agent_worker.room_voice import RATE_HZ, RoomVoice
 
+PAUSE_S = 0.1
+
 
 class Track:
-    """Plays in real time what it is given, as a track's source does."""
+    """Plays in real time what it is given, as a track's source does.
+
+    No time passes between a look at the queue and `clear_queue`.
+    """
 
     def __init__(self) -> None:
         self._sound = bytearray()
         self._dry_s = 0.0
+        self._queued_s = 0.0
 
     @property
     def queued_duration(self) -> float:
-        return max(0.0, self._dry_s - time.monotonic())
+        self._queued_s = max(0.0, self._dry_s - time.monotonic())
+        return self._queued_s
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         self._dry_s = max(self._dry_s, time.monotonic()) + frame.duration
@@ -33,9 +40,9 @@ class Track:
         self._sound += frame.data.tobytes()
 
     def clear_queue(self) -> None:
-        if queued := round(self.queued_duration * RATE_HZ) * 2:
+        if queued := round(self._queued_s * RATE_HZ) * 2:
             del self._sound[-queued:]
-        self._dry_s = 0.0
+        self._dry_s = self._queued_s = 0.0
 
     async def aclose(self) -> None:
         pass
@@ -86,7 +93,9 @@ async def test_a_segment_is_played_to_its_end() -> None:
 @pytest.mark.parametrize("flushed", [True, False])
 async def test_a_pause_loses_nothing_and_repeats_at_most_what_was_not_heard(flushed: bool) -> None:
     track = Track()
+    runs: list[PlaybackProgressedEvent] = []
     async with voice_into(track) as voice:
+        voice.on("playback_progressed", runs.append)
         await say(voice, sound(0.6))
         if flushed:
             voice.flush()
@@ -95,11 +104,18 @@ async def test_a_pause_loses_nothing_and_repeats_at_most_what_was_not_heard(flus
             voice.pause()
             await asyncio.sleep(0)
             assert track.queued_duration == 0
+            assert runs[-1].started_at + runs[-1].duration < time.time() + 0.01
+            await asyncio.sleep(PAUSE_S)
             voice.resume()
         voice.flush()
         ended = await voice.wait_for_playout()
     assert ended.playback_position == pytest.approx(0.6)
     assert np.array_equal(track.played, sound(0.6))
+    ends = [0.0] + [run.offset + run.duration for run in runs]
+    assert [run.offset for run in runs] == pytest.approx(ends[:-1])
+    assert ends[-1] == pytest.approx(0.6)
+    paused_s = runs[-1].started_at + runs[-1].duration - runs[0].started_at - 0.6
+    assert paused_s > 2.5 * PAUSE_S
 
 
 @pytest.mark.parametrize("paused", [True, False])
