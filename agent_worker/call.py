@@ -34,6 +34,7 @@ from agent_worker.conversation import Conversation
 from agent_worker.dispatch import chosen_flow, told_before
 from agent_worker.flow_agent import FlowAgent
 from agent_worker.flow_executor import FlowExecutor
+from agent_worker.heard import Heard
 from agent_worker.keypad import Keypad
 from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
@@ -396,13 +397,9 @@ class Call:
     def _on_speech_done(self, turn_id: str, speech: SpeechHandle) -> None:
         assert self._conversation is not None
         self._replies.pop(turn_id, None)
-        answers = [item for item in speech.chat_items if isinstance(item, llm.ChatMessage)]
-        cut = speech.interrupted or speech.exception() is not None
-        interrupted = cut or any(answer.interrupted for answer in answers)
-        heard = "".join(answer.text_content or "" for answer in answers)
-        metrics = answers[0].metrics if answers else llm.MetricsReport()
+        heard = Heard.of(speech)
         waterfall = self._conversation.waterfalls.finished(
-            turn_id, metrics, interrupted=interrupted, heard_text=heard
+            turn_id, heard.metrics, interrupted=heard.interrupted, heard_text=heard.text
         )
         if waterfall is not None:
             logger.info("%s", waterfall.log_line())
@@ -411,10 +408,18 @@ class Call:
             if self._tracing is not None and span is not None:
                 send_trace(self._tracing, waterfall, span)
             self._own(self._show(waterfall))
-        self._conversation.heard(turn_id, heard, interrupted=interrupted)
+        self._conversation.heard(
+            turn_id, heard.text, interrupted=heard.interrupted, estimated=self._guesses_words
+        )
         ended = self._conversation.ended_by == turn_id
         assert self._actions is not None
         self._actions.speech_done(turn_id, ended=ended)
+
+    @property
+    def _guesses_words(self) -> bool:
+        """Whether the voice does not tell when its words are heard."""
+        voice = self._session.tts if self._session is not None else None
+        return voice is not None and not voice.capabilities.aligned_transcript
 
     def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
         if event.source == "generate_reply":

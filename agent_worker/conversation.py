@@ -110,10 +110,17 @@ class Conversation:
             turn.committed = True
             self._send(turn, turn.flow_turn.commit)
 
-    def heard(self, turn_id: str, text: str, *, interrupted: bool) -> None:
+    def heard(self, turn_id: str, text: str, *, interrupted: bool, estimated: bool = False) -> None:
         """The speech of a turn is over, and this much of it was heard.
 
         A turn that was never committed is taken back instead.
+
+        Args:
+            turn_id: The turn's.
+            text: The words.
+            interrupted: There would have been more.
+            estimated: The voice does not tell when its words are heard; of an answer that was not
+                cut, all were.
         """
         turn = self._turns.get(turn_id)
         if turn is None:
@@ -123,7 +130,9 @@ class Conversation:
             return
         if interrupted and not turn.flow_turn.finished:
             self._send(turn, turn.flow_turn.discard)
-        report = HeardReport(text=text, interrupted=interrupted)
+        report = HeardReport(
+            text=text, interrupted=interrupted, estimated=estimated and interrupted
+        )
         self._settle(turn, lambda: turn.flow_turn.heard(report))
 
     def discard(self, turn_id: str) -> None:

@@ -14,46 +14,13 @@ from livekit import rtc
 from livekit.agents.voice.io import PlaybackFinishedEvent, PlaybackProgressedEvent
 
 from agent_worker.room_voice import RATE_HZ, RoomVoice
+from tests.room_track import RoomTrack
 
 PAUSE_S = 0.1
 
 
-class Track:
-    """Plays in real time what it is given, as a track's source does.
-
-    No time passes between a look at the queue and `clear_queue`.
-    """
-
-    def __init__(self) -> None:
-        self._sound = bytearray()
-        self._dry_s = 0.0
-        self._queued_s = 0.0
-
-    @property
-    def queued_duration(self) -> float:
-        self._queued_s = max(0.0, self._dry_s - time.monotonic())
-        return self._queued_s
-
-    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
-        self._dry_s = max(self._dry_s, time.monotonic()) + frame.duration
-        await asyncio.sleep(0)
-        self._sound += frame.data.tobytes()
-
-    def clear_queue(self) -> None:
-        if queued := round(self._queued_s * RATE_HZ) * 2:
-            del self._sound[-queued:]
-        self._dry_s = self._queued_s = 0.0
-
-    async def aclose(self) -> None:
-        pass
-
-    @property
-    def played(self) -> np.ndarray[Any, np.dtype[np.int16]]:
-        return np.frombuffer(bytes(self._sound), np.int16)
-
-
 @asynccontextmanager
-async def voice_into(track: Track) -> AsyncIterator[RoomVoice]:
+async def voice_into(track: RoomTrack) -> AsyncIterator[RoomVoice]:
     voice = RoomVoice(track)  # type: ignore[arg-type]
     voice.start()
     try:
@@ -72,7 +39,7 @@ async def say(voice: RoomVoice, samples: np.ndarray[Any, np.dtype[np.int16]]) ->
         await voice.capture_frame(rtc.AudioFrame(piece.tobytes(), RATE_HZ, 1, len(piece)))
 
 
-async def when_played(track: Track, samples: int) -> None:
+async def when_played(track: RoomTrack, samples: int) -> None:
     while True:
         if len(track.played) - track.queued_duration * RATE_HZ >= samples:
             return
@@ -80,7 +47,7 @@ async def when_played(track: Track, samples: int) -> None:
 
 
 async def test_a_segment_is_played_to_its_end() -> None:
-    track = Track()
+    track = RoomTrack()
     async with voice_into(track) as voice:
         for _ in range(2):
             await say(voice, sound(0.3))
@@ -92,7 +59,7 @@ async def test_a_segment_is_played_to_its_end() -> None:
 
 @pytest.mark.parametrize("flushed", [True, False])
 async def test_a_pause_loses_nothing_and_repeats_at_most_what_was_not_heard(flushed: bool) -> None:
-    track = Track()
+    track = RoomTrack()
     runs: list[PlaybackProgressedEvent] = []
     async with voice_into(track) as voice:
         voice.on("playback_progressed", runs.append)
@@ -120,7 +87,7 @@ async def test_a_pause_loses_nothing_and_repeats_at_most_what_was_not_heard(flus
 
 @pytest.mark.parametrize("paused", [True, False])
 async def test_an_interruption_tells_how_much_was_played(paused: bool) -> None:
-    track = Track()
+    track = RoomTrack()
     async with voice_into(track) as voice:
         await say(voice, sound(1.0))
         await when_played(track, 6000)
@@ -140,7 +107,7 @@ async def test_an_interruption_tells_how_much_was_played(paused: bool) -> None:
 
 
 async def test_a_segment_cleared_before_its_end_is_told_takes_no_more_sound() -> None:
-    track = Track()
+    track = RoomTrack()
     async with voice_into(track) as voice:
         await say(voice, sound(0.5))
         await when_played(track, 1000)
