@@ -56,6 +56,9 @@ from protocol.tracing import tracing_to
 
 log = logging.getLogger(__name__)
 
+STATEMENT_S = 10.0
+"""A database that takes longer counts as gone."""
+
 
 def create_app(settings: BackendSettings, *, models: Models | None = None) -> FastAPI:
     """Makes the app; its parts open with the ASGI lifespan and close with it.
@@ -109,7 +112,7 @@ async def _open_parts(
     if tracing := tracing_to(settings.otel_exporter_otlp_endpoint, "parley-backend"):
         app.state.tracing = tracing
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-    database = await open_database(settings.database_url)
+    database = await open_database(settings.database_url, statement_s=STATEMENT_S)
     stack.push_async_callback(database.dispose)
     app.state.keyring = Keyring(KeyStore(database), settings.parley_api_key)
     if settings.keys_required:

@@ -159,6 +159,7 @@ class StreamError(ParleyError):
 
     codes: ClassVar[dict[str, Wire]] = {
         "backend_unavailable": Wire(503, retryable=True),
+        "database_unavailable": Wire(503, retryable=True, ws_close=1013),
         "stream_interrupted": Wire(502, retryable=True),
         "stream_stalled": Wire(504, retryable=True),
         "stream_malformed": Wire(502, ws_close=1007),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import cast
 
@@ -10,10 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from protocol.errors import FlowError, ParleyError
+from flow_backend.store.database import storage_error
+from protocol.errors import AccessError, FlowError, ParleyError, StreamError
 from protocol.faults import in_words, path_text
 
 
@@ -34,6 +38,24 @@ def add_error_handlers(app: FastAPI) -> None:
     async def _ours(connection: HTTPConnection, error: ParleyError) -> JSONResponse:
         # What fails before a WebSocket's handshake is over is answered as HTTP, too.
         return error_response(error)
+
+    @app.exception_handler(SQLAlchemyError)
+    @app.exception_handler(OSError)
+    @app.exception_handler(RedisError)
+    async def _storage(connection: HTTPConnection, error: Exception) -> JSONResponse:
+        if isinstance(error, RedisError):
+            known: ParleyError | None = StreamError(
+                "backend_unavailable", "Redis cannot be reached. Try again.", retry_after_s=2.0
+            )
+        elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            known = AccessError(
+                "overloaded", "This backend has too many files open. Try again.", retry_after_s=2.0
+            )
+        else:
+            known = storage_error(error)
+        if known is None:
+            raise error
+        return await _ours(connection, known)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -93,6 +93,9 @@ class Runner:
             if following is None:
                 return
             node, resumed = following, False
+        if acted_at := self.turn.stored_position:
+            # Where a process that takes the turn up finds the session, too.
+            begun_at = acted_at["node_id"], acted_at["waiting"]
         self.draft.node_id, self.draft.waiting = begun_at
         raise FlowError(
             "flow_loop",

@@ -19,6 +19,7 @@ from flow_backend.engine.runner import Runner
 from flow_backend.engine.shown import show
 from flow_backend.engine.state import Entry, SessionState
 from flow_backend.engine.turn import Turn
+from flow_backend.store.database import storage_error
 from flow_backend.store.sessions import StoredTurn
 from flow_backend.store.tables import sessions, turns
 from protocol.errors import FlowError, ParleyError, StreamError
@@ -111,6 +112,7 @@ class Session:
             return known
         if self.state.ended:
             raise FlowError("session_ended", f"Session {self.id!r} is over. Open a new one.")
+        self._parts.writer.check()
         if self._current is not None:
             self._leave(self._current, "superseded")
         if self._prefill is not None:
@@ -390,11 +392,12 @@ class Session:
     def _failure(self, turn: Turn, error: BaseException) -> Error:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        if isinstance(error, ParleyError):
+        known = storage_error(error)
+        if known is not None:
             return Error(
-                code=error.code,
-                message=error.message,
-                retryable=error.retryable,
+                code=known.code,
+                message=known.message,
+                retryable=known.retryable,
                 content=turn.spoken,
             )
         log.error("turn %s of session %s failed", turn.id, self.id, exc_info=error)
@@ -414,13 +417,17 @@ class Session:
             turn.over.set()
             return
         self._merge(turn)
-        self._store_end(turn, turn.stream.frame(event))
+        terminal = turn.stream.frame(event)
+        end = self._store_end(turn, terminal)
         self._summarise()
 
         def publish(stored: asyncio.Future[None]) -> None:
             failure = None if stored.cancelled() else stored.exception()
             if failure is not None:
                 turn.stream.add(self._failure(turn, failure))
+                if end is not None:
+                    # The writer still has the row: who reads the turn later finds the same end.
+                    end["frames"] = end["frames"].removesuffix(terminal) + turn.stream.frames[-1]
             else:
                 turn.stream.add(event)
             turn.over.set()
@@ -437,18 +444,19 @@ class Session:
             keeper.begin(turn.stream, session_row, turn_row)
         self._parts.writer.follow(turn)
 
-    def _store_end(self, turn: Turn, terminal: bytes = b"") -> None:
-        """Hands in everything that a committed turn left behind."""
+    def _store_end(self, turn: Turn, terminal: bytes = b"") -> dict[str, Any] | None:
+        """Hands in everything that a committed turn left behind; gives the end of its journal."""
         writer = self._parts.writer
         writer.unfollow(turn)
         if self.forgotten:
-            return
+            return None
         self._stored_turns.add(turn.id)
         self.save()
         writer.put(turns, turn.turn_row())
         chunk = turn.unsaved_chunk(terminal)
         if chunk is not None:
             writer.put_chunk(chunk)
+        return chunk
 
     def save(self) -> None:
         """Hands the session's row to the writer."""

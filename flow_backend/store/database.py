@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Dialect, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, ParleyError, StreamError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_CONNECT_S = 5.0
 _MIGRATION_LOCK = 0x9A71E7
 """Key of PostgreSQL's advisory lock, so that replicas that start together migrate once."""
 
 
-async def open_database(url: str) -> AsyncEngine:
+async def open_database(url: str, *, statement_s: float | None = None) -> AsyncEngine:
     """Connects and migrates.
 
     SQLite runs in WAL mode with `synchronous=NORMAL`: what was committed survives the death of
@@ -30,10 +40,11 @@ async def open_database(url: str) -> AsyncEngine:
 
     Args:
         url: `sqlite:///path` or `postgresql://user:password@host/name`.
+        statement_s: How long PostgreSQL may take for a statement; migrations take what they need.
 
     Raises:
-        ConfigError: `setting_invalid` for a URL of another kind; `start_failed` if the database
-            cannot be reached or migrated.
+        ConfigError: `setting_invalid` for a URL of another kind; `disk_full`; `start_failed` if
+            the database cannot be reached or migrated.
     """
     engine = _make_engine(url)
     try:
@@ -42,15 +53,86 @@ async def open_database(url: str) -> AsyncEngine:
         async with engine.begin() as connection:
             await begin_changes(connection)
             await connection.run_sync(migrate)
-    except (DBAPIError, OSError) as error:
+    except FAILURES as error:
         await engine.dispose()
-        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(error, ConfigError):
+            raise
+        cause = error.orig if isinstance(error, DBAPIError) else error.__cause__ or error
         raise ConfigError(
             "start_failed",
             f"DATABASE_URL: the database cannot be opened ({type(cause).__name__}: {cause}). "
             "Check the address, the path and the rights.",
         ) from error
-    return engine
+    if statement_s is None or engine.dialect.name == "sqlite":
+        return engine
+    await engine.dispose()
+    return _make_engine(url, statement_s)
+
+
+FAILURES = (SQLAlchemyError, ParleyError, OSError)
+"""What a database that fails raises; errors of ours where the failure may pass."""
+_FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "53100"}
+_FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PASSING_STATES = {"08", "40", "53", "57"}
+"""Classes of PostgreSQL's errors: connection, deadlock, resources, shutdown."""
+_RETRY_AFTER_S = 2.0
+
+
+def storage_error(failure: BaseException) -> ParleyError | None:
+    """The error of ours for a failure of the database that may pass; None for any other.
+
+    `disk_full`: it takes no more. `database_unavailable`: it cannot be reached, or is busy.
+    """
+    if isinstance(failure, ParleyError):
+        return failure
+    cause: BaseException | None = failure
+    if isinstance(failure, DBAPIError):
+        cause = failure.orig
+    state = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
+    if state in _FULL or (isinstance(cause, OSError) and cause.errno in _FULL_ERRNO):
+        return ConfigError(
+            "disk_full",
+            "The database's disk is full: this was not stored. Free some space there.",
+            retry_after_s=_RETRY_AFTER_S,
+        )
+    if state == "SQLITE_ERROR":
+        return None  # a statement that can never be executed
+    passes = (
+        isinstance(
+            failure,
+            ConnectionError | TimeoutError | OperationalError | InterfaceError | PoolTimeoutError,
+        )
+        or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
+        or state[:2] in _PASSING_STATES
+    )
+    return _unavailable() if passes else None
+
+
+def _unavailable() -> StreamError:
+    return StreamError(
+        "database_unavailable",
+        "The database cannot be reached, or does not answer. Try again.",
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def _translate(context: ExceptionContext) -> None:
+    """Raises the error of ours in the place of the driver's, where there is one."""
+    if context.is_pre_ping:
+        return
+    if isinstance(context.original_exception, TimeoutError):
+        # Its answer may still come: nobody else may take it for theirs.
+        context.is_disconnect = True
+    known = storage_error(context.sqlalchemy_exception or context.original_exception)
+    if known is not None:
+        raise known from context.original_exception
+
+
+async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection[Any]:
+    try:
+        return await asyncpg.connect(*arguments, **options)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise storage_error(error) or _unavailable() from error
 
 
 async def begin_changes(connection: AsyncConnection) -> None:
@@ -130,15 +212,25 @@ def upsert(table: Table, dialect: Dialect) -> Any:
     )
 
 
-def _make_engine(url: str) -> AsyncEngine:
+def _make_engine(url: str, statement_s: float | None = None) -> AsyncEngine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
         raise ConfigError("setting_invalid", "DATABASE_URL is no URL.") from error
     if parsed.get_backend_name() == "postgresql":
-        return create_async_engine(
-            parsed.set(drivername="postgresql+asyncpg"), pool_size=5, pool_pre_ping=True
+        engine = create_async_engine(
+            parsed.set(drivername="postgresql+asyncpg"),
+            pool_size=5,
+            pool_timeout=10.0,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": _CONNECT_S,
+                "command_timeout": statement_s,
+                "async_creator_fn": _connect,
+            },
         )
+        event.listen(engine.sync_engine, "handle_error", _translate)
+        return engine
     if parsed.get_backend_name() != "sqlite":
         raise ConfigError(
             "setting_invalid",
@@ -149,6 +241,7 @@ def _make_engine(url: str) -> AsyncEngine:
             "setting_invalid", "DATABASE_URL: expected a file, as in sqlite:///folder/parley.db."
         )
     engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
+    event.listen(engine.sync_engine, "handle_error", _translate)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _set_pragmas(connection: Any, _: Any) -> None:

@@ -9,6 +9,7 @@ database, the segment before it is emptied.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -82,9 +83,11 @@ class FrameFile:
         record = b"%b %d\n%b" % (uid.encode(), len(content), content)
         try:
             written = os.write(self._files[self._current], record)
-            self._sizes[self._current] += written
             if written < len(record):
-                raise OSError("the disk is full")
+                # What follows is found by the sizes of what stands before.
+                os.ftruncate(self._files[self._current], self._sizes[self._current])
+                raise OSError(errno.ENOSPC, "the disk is full")
+            self._sizes[self._current] += written
             self._failed = False
         except OSError as error:
             if not self._failed:

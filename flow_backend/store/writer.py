@@ -4,6 +4,10 @@ Tokens never wait for the database. What is waiting is written in one transactio
 `interval_s` after it was handed in, or at once when somebody waits for it (`durable`). Guarantee:
 after a `durable` call, everything handed in before it survives the death of the process; of a
 turn that still runs, at most the last `interval_s` of its journal may be missing.
+
+While the database cannot be reached, what is handed in is kept and tried again. Who waits is told
+after `PATIENCE_S`, and at once when the disk is full; `check` keeps new turns away meanwhile, so
+that what is kept is bounded by the turns that ran.
 """
 
 from __future__ import annotations
@@ -14,19 +18,24 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Protocol
 
-from sqlalchemy import Table, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flow_backend.store.database import upsert
+from flow_backend.store.database import FAILURES, insert_missing, storage_error, upsert
 from flow_backend.store.tables import journal, outbox, sessions, turns
-from protocol.errors import FlowError
+from protocol.errors import FlowError, ParleyError
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+PATIENCE_S = 4.0
+"""For so long who waits is not told that the database cannot be reached: it may restart. Shorter
+than clients wait for a call."""
+_RETRY_S = 0.3
+_CLOSING_S = 5.0
 _TRIES = 3
+"""For a batch that the database refuses for another reason."""
 _RENEWAL_S = 15.0
 """How often the rows of running turns are renewed, to show that their process lives."""
 
@@ -78,7 +87,10 @@ class Writer:
         self._rows: dict[Table, dict[tuple[Any, ...], Row]] = {}
         self._chunks: list[Row] = []
         self._growing: set[JournalSource] = set()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[tuple[asyncio.Future[None], float]] = []
+        """Who waits, and since when."""
+        self._failing: tuple[float, ParleyError] | None = None
+        """Since when the database takes nothing, and why."""
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._closing = False
@@ -137,9 +149,22 @@ class Writer:
         """Waits until everything that was handed in is in the database.
 
         Raises:
-            FlowError: `internal`, retryable, if the database refused it.
+            ParleyError: `database_unavailable` or `disk_full`: it is kept, and stored when that is
+                possible again; `internal`, retryable, if the database refused it.
         """
         await asyncio.shield(self.when_durable())
+
+    def check(self) -> None:
+        """Returns unless the database has taken nothing for a while.
+
+        Raises:
+            ParleyError: `database_unavailable` or `disk_full`.
+        """
+        if self._failing is None:
+            return
+        since, error = self._failing
+        if error.code == "disk_full" or monotonic() - since > PATIENCE_S:
+            raise _again(error)
 
     def when_durable(
         self, callback: Callable[[asyncio.Future[None]], None] | None = None
@@ -148,7 +173,7 @@ class Writer:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if callback is not None:
             future.add_done_callback(callback)
-        self._waiting.append(future)
+        self._waiting.append((future, monotonic()))
         self._wake.set()
         self._urgent.set()
         return future
@@ -167,7 +192,13 @@ class Writer:
             self._urgent.clear()
             closing = self._closing
             await self._write_batch()
-            if closing:
+            if self._failing is not None:
+                if self._closing and monotonic() - self._failing[0] > _CLOSING_S:
+                    log.error("the database has not taken the last batch (%s)", self._failing[1])
+                    return
+                self._wake.set()
+                await asyncio.sleep(_RETRY_S)
+            elif closing:
                 return
 
     async def _write_batch(self) -> None:
@@ -186,38 +217,52 @@ class Writer:
                 rows.setdefault(turns, {}).setdefault((row["session_uid"], row["turn_id"]), row)
         if self._batches is not None:
             self._batches.batch_begins()
-        error: BaseException | None = None
-        if rows or chunks:
+        error: ParleyError | None = None
+        if rows or chunks or self._failing:
             try:
                 await self._write(rows, chunks)
                 self._refusals = 0
+                if self._failing is not None:
+                    log.warning("the database stores again")
+                self._failing = None
                 if self._batches is not None:
                     self._batches.batch_stored()
                     if not (self._growing or self._rows or self._chunks):
                         self._batches.all_stored()
-            except (SQLAlchemyError, OSError) as failure:
-                error = failure
-                self._keep(rows, chunks, failure)
-        for future in waiting:
+            except FAILURES as failure:
+                error = self._failed(failure, rows, chunks)
+        now = monotonic()
+        for future, since in waiting:
             if future.done():
                 continue
             if error is None:
                 future.set_result(None)
+            elif error.code == "database_unavailable" and now - since < PATIENCE_S:
+                self._waiting.append((future, since))
             else:
-                future.set_exception(
-                    FlowError("internal", "The database refused to store this.", retryable=True)
-                )
+                future.set_exception(_again(error))
 
-    def _keep(
-        self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: list[Row], failure: Exception
-    ) -> None:
-        """Tries a refused batch again with the next one, a few times."""
-        self._refusals += 1
-        log.error("the database refused a batch (%s)", type(failure).__name__)
-        if self._refusals > _TRIES:
-            self._refusals = 0
-            log.error("dropped a batch of %d journal pieces", len(chunks))
-            return
+    def _failed(
+        self, failure: Exception, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: list[Row]
+    ) -> ParleyError:
+        """Keeps a batch for the next try; one that can never be stored is tried a few times."""
+        error = storage_error(failure)
+        if error is not None:
+            if self._failing is None:
+                log.error("the database stores nothing (%s)", error.code)
+            self._failing = (self._failing or (monotonic(),))[0], error
+        else:
+            error = FlowError("internal", "The database refused to store this.", retryable=True)
+            self._refusals += 1
+            log.error("the database refused a batch (%s)", type(failure).__name__)
+            if self._refusals > _TRIES:
+                self._refusals = 0
+                log.error("dropped a batch of %d journal pieces", len(chunks))
+                return error
+        self._keep(rows, chunks)
+        return error
+
+    def _keep(self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: list[Row]) -> None:
         for table, by_key in rows.items():
             self._rows[table] = {**by_key, **self._rows.get(table, {})}
         self._chunks = chunks + self._chunks
@@ -234,7 +279,8 @@ class Writer:
                     await connection.execute(self._statements[table], mine)
             pieces = [chunk for chunk in chunks if _uid(chunk) not in lost]
             if pieces:
-                await connection.execute(insert(journal), pieces)
+                # The batch may be in although nobody could say so any more.
+                await connection.execute(insert_missing(journal, connection.dialect), pieces)
         for uid in lost:
             self.let_go(uid)
             assert self._on_lost is not None
@@ -258,6 +304,13 @@ class Writer:
         return {
             uid for uid, generation in found if generation > self._generations.get(uid, generation)
         }
+
+
+def _again(error: ParleyError) -> ParleyError:
+    """The same error, to be raised in another place."""
+    return type(error)(
+        error.code, error.message, retryable=error.retryable, retry_after_s=error.retry_after_s
+    )
 
 
 def _uid(row: Row) -> str:

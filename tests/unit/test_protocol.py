@@ -17,8 +17,8 @@ provider: provider_refused provider_timeout provider_unauthorized provider_unava
 provider: provider_unknown
 speech: audio_invalid audio_too_long model_invalid model_missing synthesis_failed text_too_long
 speech: transcription_failed voice_invalid voice_list_unavailable voice_not_found
-stream: backend_unavailable client_too_slow message_too_large stream_interrupted
-stream: stream_malformed stream_stalled
+stream: backend_unavailable client_too_slow database_unavailable message_too_large
+stream: stream_interrupted stream_malformed stream_stalled
 """
 
 
