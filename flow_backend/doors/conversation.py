@@ -150,11 +150,17 @@ class _Unwritten:
     def unfollow(self, source: JournalSource) -> None:
         """Nothing is kept."""
 
-    async def durable(self) -> None:
+    def check(self) -> None:
+        """There is nothing that could fail."""
+
+    async def durable(self, patience_s: float = 0.0) -> None:
         """There is nothing to wait for."""
 
     def when_durable(
-        self, callback: Callable[[asyncio.Future[None]], None] | None = None
+        self,
+        callback: Callable[[asyncio.Future[None]], None] | None = None,
+        *,
+        patience_s: float = 0.0,
     ) -> asyncio.Future[None]:
         """Settled at once."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

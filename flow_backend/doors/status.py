@@ -18,6 +18,8 @@ from flow_backend.access.gate import needs
 from flow_backend.llm.registry import PROVIDERS, choose
 from flow_backend.metrics import Metrics
 from flow_backend.settings import BackendSettings
+from flow_backend.store.writer import Writer
+from protocol.errors import ParleyError
 from speech import downloads
 from speech.tts import CATALOGUE, is_configured
 
@@ -119,17 +121,21 @@ async def status(request: Request) -> dict[str, Any]:
 async def _parts(request: Request) -> dict[str, dict[str, Any]]:
     settings: BackendSettings = request.app.state.settings
     database, livekit = await asyncio.gather(
-        _database(request.app.state.database), _livekit(settings.livekit_url)
+        _database(request.app.state.database, request.app.state.parts.writer),
+        _livekit(settings.livekit_url),
     )
     return {"database": database, "livekit": livekit}
 
 
-async def _database(database: AsyncEngine) -> dict[str, Any]:
+async def _database(database: AsyncEngine, writer: Writer) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_PROBE_S), database.connect() as connection:
             await connection.execute(text("SELECT 1"))
+        writer.check()
     except (SQLAlchemyError, OSError) as error:
         return {"ready": False, "detail": type(error).__name__}
+    except ParleyError as error:
+        return {"ready": False, "detail": error.code}
     return {"ready": True, "detail": database.dialect.name}
 
 

@@ -18,6 +18,8 @@ from flow_backend.flows.templates import render
 from flow_backend.llm.base import GenerationParams, Message
 from flow_backend.outbound.call import HttpAnswer, HttpCall
 from flow_backend.store.passages import Document, Passage
+from flow_backend.store.writer import TURN_PATIENCE_S
+from protocol.errors import ParleyError
 from protocol.events import Event, Variables
 
 if TYPE_CHECKING:
@@ -216,7 +218,12 @@ class NodeContext:
         if turn.take_effect() is not None:
             outbox.add(row)
             self._runner.session.save()
-            await self._runner.parts.writer.durable()
+            try:
+                await self._runner.parts.writer.durable(TURN_PATIENCE_S)
+            except ParleyError:
+                # The user is told that it failed, and may ask again.
+                outbox.withdraw(row)
+                raise
         with self._speaking_if_slow(filler):
             return await asyncio.shield(outbox.start(row))
 

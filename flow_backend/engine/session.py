@@ -22,6 +22,7 @@ from flow_backend.engine.turn import Turn
 from flow_backend.store.database import storage_error
 from flow_backend.store.sessions import StoredTurn
 from flow_backend.store.tables import sessions, turns
+from flow_backend.store.writer import TURN_PATIENCE_S
 from protocol.errors import FlowError, ParleyError, StreamError
 from protocol.events import Cancelled, Done, Error, Event
 from protocol.turns import SessionState as ShownState
@@ -432,7 +433,7 @@ class Session:
                 turn.stream.add(event)
             turn.over.set()
 
-        self._parts.writer.when_durable(publish)
+        self._parts.writer.when_durable(publish, patience_s=TURN_PATIENCE_S)
 
     def _begin_storing(self, turn: Turn) -> None:
         self._stored_turns.add(turn.id)

@@ -54,6 +54,10 @@ class Outbox:
         """Hands a row to the writer; it happens once `Writer.durable` has returned and `start`."""
         self._writer.put(outbox, row)
 
+    def withdraw(self, row: Row) -> None:
+        """A row that was handed in is not to happen after all."""
+        self._writer.put(outbox, {**row, "status": "failed"})
+
     def start(self, row: Row) -> asyncio.Task[HttpAnswer]:
         """Makes the call of a row that is in the database, unless it is under way."""
         task = self._running.get(row["id"])

@@ -6,8 +6,8 @@ after a `durable` call, everything handed in before it survives the death of the
 turn that still runs, at most the last `interval_s` of its journal may be missing.
 
 While the database cannot be reached, what is handed in is kept and tried again. Who waits is told
-after `PATIENCE_S`, and at once when the disk is full; `check` keeps new turns away meanwhile, so
-that what is kept is bounded by the turns that ran.
+after a while, and at once when the disk is full; `check` keeps new turns away meanwhile, so that
+what is kept is bounded by the turns that ran.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ Row = dict[str, Any]
 PATIENCE_S = 4.0
 """For so long who waits is not told that the database cannot be reached: it may restart. Shorter
 than clients wait for a call."""
+TURN_PATIENCE_S = 15.0
+"""The same within a turn, whose stream shows that it lives."""
 _RETRY_S = 0.3
 _CLOSING_S = 5.0
 _TRIES = 3
@@ -88,7 +90,7 @@ class Writer:
         self._chunks: list[Row] = []
         self._growing: set[JournalSource] = set()
         self._waiting: list[tuple[asyncio.Future[None], float]] = []
-        """Who waits, and since when."""
+        """Who waits, and until when."""
         self._failing: tuple[float, ParleyError] | None = None
         """Since when the database takes nothing, and why."""
         self._wake = asyncio.Event()
@@ -145,14 +147,14 @@ class Writer:
         """The turn is over; what it still has is handed in by whoever ends it."""
         self._growing.discard(source)
 
-    async def durable(self) -> None:
+    async def durable(self, patience_s: float = PATIENCE_S) -> None:
         """Waits until everything that was handed in is in the database.
 
         Raises:
             ParleyError: `database_unavailable` or `disk_full`: it is kept, and stored when that is
                 possible again; `internal`, retryable, if the database refused it.
         """
-        await asyncio.shield(self.when_durable())
+        await asyncio.shield(self.when_durable(patience_s=patience_s))
 
     def check(self) -> None:
         """Returns unless the database has taken nothing for a while.
@@ -167,13 +169,16 @@ class Writer:
             raise _again(error)
 
     def when_durable(
-        self, callback: Callable[[asyncio.Future[None]], None] | None = None
+        self,
+        callback: Callable[[asyncio.Future[None]], None] | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> asyncio.Future[None]:
         """A future that is settled once everything handed in so far is written, or refused."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if callback is not None:
             future.add_done_callback(callback)
-        self._waiting.append((future, monotonic()))
+        self._waiting.append((future, monotonic() + patience_s))
         self._wake.set()
         self._urgent.set()
         return future
@@ -232,13 +237,13 @@ class Writer:
             except FAILURES as failure:
                 error = self._failed(failure, rows, chunks)
         now = monotonic()
-        for future, since in waiting:
+        for future, until in waiting:
             if future.done():
                 continue
             if error is None:
                 future.set_result(None)
-            elif error.code == "database_unavailable" and now - since < PATIENCE_S:
-                self._waiting.append((future, since))
+            elif error.code == "database_unavailable" and now < until:
+                self._waiting.append((future, until))
             else:
                 future.set_exception(_again(error))
 

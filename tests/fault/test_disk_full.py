@@ -1,0 +1,95 @@
+"""The disk is full, and later has room again: nothing is corrupt, and people are told."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fault.test_backend_killed import Process, backend
+from tests.fault.test_database_fails import add_talk, local
+from tests.fault.waiting import until_ready, until_unready
+from tests.scripted_llm import ScriptedLLM
+
+SIZE = 4_000_000
+Fill = Callable[[Process], None]
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[tuple[Fill, Fill]]:
+    """A file system of its own; gives what fills it and what makes room."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], check=True)
+    filler = folder / "filler"
+
+    def fill(_: Process) -> None:
+        with filler.open("ab", buffering=0) as file:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    file.write(bytes(4096))
+
+    try:
+        yield fill, lambda _: filler.unlink()
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def small_files(folder: Path) -> Iterator[tuple[Fill, Fill]]:
+    """No file may grow any further, and then it may: for who may not mount."""
+
+    def limit(process: Process, most: int) -> None:
+        assert process._process is not None
+        _, hard = resource.prlimit(process._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process._process.pid, resource.RLIMIT_FSIZE, (most, hard))
+
+    def fill(process: Process) -> None:
+        limit(process, min(path.stat().st_size for path in folder.iterdir()))
+
+    yield fill, lambda process: limit(process, resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize("disk", [pytest.param(small_disk, marks=pytest.mark.slow), small_files])
+async def test_turns_are_refused_until_there_is_room(tmp_path: Path, disk: Any) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    script = ScriptedLLM("One two three.", piece_s=0.0)
+    with disk(folder) as (fill, make_room):
+        async with script.serve() as model, backend(folder, **local(model)) as process:
+            await add_talk(process)
+            assert (await process.turn("t1"))[-1]["type"] == "done"
+            fill(process)
+            # What is small may still fit; a turn that did not is told so, with all its words.
+            said, number = [], 1
+            ended: list[dict[str, Any]] = []
+            while not ended or ended[-1]["type"] == "done":
+                number += 1
+                said.append(f"t{number}")
+                ended = await process.turn(f"t{number}", input="go " * 300)
+            assert (ended[-1]["type"], ended[-1]["code"]) == ("error", "disk_full")
+            assert ended[-1]["content"] == "One two three."
+            refused = await process.client.get(
+                "/api/flows/f/stream/s", params={"input": "go", "turn_id": "no"}
+            )
+            assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
+            assert int(refused.headers["retry-after"]) >= 1
+            await until_unready(process.client)
+            make_room(process)
+            await until_ready(process.client)
+            assert (await process.turn("last"))[-1]["type"] == "done"
+            # The one that was not stored at first is, with the end that its reader saw.
+            await process.stop(signal.SIGKILL)
+            await process.start()
+            assert [e async for e in process.events(said[-1], after=0)] == ended
+            state = (await process.client.get("/api/flows/f/sessions/s")).json()
+            turns = [e["turn_id"] for e in state["transcript"] if e["role"] == "user"]
+            assert turns == ["t1", *said, "last"]
+        with sqlite3.connect(folder / "parley.db") as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        database.close()
