@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
 import sqlite3
@@ -29,10 +30,9 @@ def small_disk(folder: Path) -> Iterator[tuple[Fill, Fill]]:
     filler = folder / "filler"
 
     def fill(_: Process) -> None:
-        with filler.open("ab", buffering=0) as file:
-            with pytest.raises(OSError, match="No space left"):
-                while True:
-                    file.write(bytes(4096))
+        with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
 
     try:
         yield fill, lambda _: filler.unlink()
