@@ -75,14 +75,16 @@ class Result:
     lost: list[str] = field(default_factory=list)
     """Turns that ended with `done` and that the database does not hold."""
     doubled: list[str] = field(default_factory=list)
+    died: list[str] = field(default_factory=list)
+    """The last words of processes that nobody had killed."""
     unended: int = 0
     """Streams with no terminal event, or more than one, where nothing had been killed."""
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
     @property
     def sound(self) -> bool:
-        """Nothing was lost, doubled or left open."""
-        return not (self.lost or self.doubled or self.unended)
+        """Nothing was lost, doubled or left open, and nothing died by itself."""
+        return not (self.lost or self.doubled or self.unended or self.died)
 
 
 @app.command()
@@ -135,8 +137,8 @@ class _Soak:
         self._over = asyncio.Event()
         self._said: dict[str, list[tuple[str, str]]] = {}
         """For each session the turns that were done: id and input."""
-        self._kills = 0
-        """Every fault counts up, so that a stream knows whether one came in its way."""
+        self._faults = 0
+        """Counts up when a fault begins and when all runs again, so that it is odd in between."""
 
     async def start(self) -> None:
         self._backend = await self._stack.backend(self._settings, port=self._port)
@@ -178,8 +180,9 @@ class _Soak:
     async def _fault(self) -> None:
         assert self._backend is not None
         assert self._worker is not None
+        self._look_for_dead()
         name = self._random.choice(("backend killed", "backend stopped", "worker killed"))
-        self._kills += 1
+        self._faults += 1
         match name:
             case "backend killed":
                 await self._backend.process.kill()
@@ -191,7 +194,12 @@ class _Soak:
             case "worker killed":
                 await self._worker.kill()
                 await self._start_worker()
+        self._faults += 1
         self.result.faults[name] += 1
+
+    def _fault_since(self, faults: int) -> bool:
+        """Whether one was under way when there had been `faults`, or has come since."""
+        return faults % 2 == 1 or self._faults != faults
 
     async def _chat(self, number: int) -> None:
         """A session of a few turns, each with an id of its own; broken streams are gone on with."""
@@ -205,7 +213,7 @@ class _Soak:
     async def _turn(self, client: httpx.AsyncClient, session: str, turn_id: str, text: str) -> str:
         """How the turn ended."""
         base = f"/api/flows/bench/sessions/{session}"
-        kills, seen, ends = self._kills, 0, 0
+        faults, seen, ends = self._faults, 0, 0
         url, query, ended = f"/api/flows/bench/stream/{session}", {"input": text}, NO_ANSWER
         deadline = time.monotonic() + TURN_LIMIT_S
         while not ends and time.monotonic() < deadline:
@@ -226,7 +234,7 @@ class _Soak:
                         return str(source.response.json().get("code"))
             if not ends:
                 await asyncio.sleep(0.5)
-        if ends != 1 and self._kills == kills:
+        if ends != 1 and not self._fault_since(faults):
             self.result.unended += 1
         if ended == "done":
             self._said.setdefault(session, []).append((turn_id, text))
@@ -234,7 +242,7 @@ class _Soak:
 
     async def _listen(self) -> None:
         """A request for text and audio; what a fault cuts is asked for again by a user."""
-        kills, kinds = self._kills, Counter[str]()
+        faults, kinds = self._faults, Counter[str]()
         body = {"message": "Tell me.", "session_id": f"soak-b-{self._random.getrandbits(32):08x}"}
         ended = NO_ANSWER
         with suppress(httpx.TransportError):
@@ -247,10 +255,10 @@ class _Soak:
                         kinds[frame.event] += 1
                     ends = kinds["done"] + kinds["error"]
                     ended = "done" if kinds["done"] else "error" if kinds["error"] else NO_ANSWER
-                    self.result.unended += ends != 1 and self._kills == kills
+                    self.result.unended += ends != 1 and not self._fault_since(faults)
                 else:
                     ended = str(source.response.status_code)
-        cut = ended == NO_ANSWER and self._kills != kills
+        cut = ended == NO_ANSWER and self._fault_since(faults)
         self.result.doors["cut by a fault" if cut else ended] += 1
         await asyncio.sleep(self._random.uniform(0.2, 1.0))
 
@@ -258,7 +266,7 @@ class _Soak:
         """A call of a few turns; a fault may end it, as a crash does, and one calls again."""
         room = f"soak-{number}-{self._random.getrandbits(32):08x}"
         outcome = "no agent came"
-        kills = self._kills
+        faults = self._faults
         try:
             async with (
                 asyncio.timeout(TURN_LIMIT_S * CALL_TURNS),
@@ -278,7 +286,7 @@ class _Soak:
                     await self._or_left(caller, caller.until_silent(1.0))
                     self.result.calls["answered"] += 1
         except (TimeoutError, ConnectionError):
-            cut = " after a fault" if self._kills != kills else ""
+            cut = " after a fault" if self._fault_since(faults) else ""
             self.result.calls[f"{outcome}{cut}"] += 1
 
     async def _or_left(self, caller: Caller, work: Coroutine[Any, Any, Any]) -> None:
@@ -301,6 +309,13 @@ class _Soak:
                 task.cancel()
             await asyncio.gather(doing, leaving, return_exceptions=True)
 
+    def _look_for_dead(self) -> None:
+        assert self._backend is not None
+        assert self._worker is not None
+        for process in (self._backend.process, self._worker):
+            if not process.alive:
+                self.result.died.append(f"{process.name}:\n{process.tail()}")
+
     def _look(self, at_s: float) -> None:
         assert self._backend is not None
         assert self._worker is not None
@@ -317,7 +332,8 @@ class _Soak:
                 )
 
     async def check(self) -> None:
-        """Compares what was done with what the backend holds."""
+        """Compares what was done with what the backend holds; looks for what has died."""
+        self._look_for_dead()
         async with httpx.AsyncClient(base_url=self._url, timeout=30, trust_env=False) as client:
             for session, done in self._said.items():
                 found = await client.get(f"/api/flows/bench/sessions/{session}")
@@ -352,6 +368,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "lost": result.lost,
         "doubled": result.doubled,
         "unended": result.unended,
+        "died": result.died,
         "growth_mb_in_10_min": {name: _growth(found) for name, found in result.samples.items()},
         "samples": {name: [asdict(s) for s in found] for name, found in result.samples.items()},
     }
@@ -368,6 +385,7 @@ def _show(result: Result, console: Console) -> None:
         table.add_row(name, ", ".join(f"{kind}: {n}" for kind, n in counts.most_common()))
     table.add_row("lost, doubled", f"{len(result.lost)}, {len(result.doubled)}")
     table.add_row("streams without one end, no fault near", str(result.unended))
+    table.add_row("died by themselves", "\n".join(result.died) or "none")
     console.print(table)
     grown = Table("process", "memory", "slope in 10 min", "threads", "files", title="in the calm")
     for name, samples in result.samples.items():
