@@ -7,6 +7,8 @@ import functools
 import importlib
 import sys
 
+from livekit import rtc
+
 from agent_worker.agent import serve
 from agent_worker.engines import SpeechEngines
 from agent_worker.session import new_session
@@ -37,11 +39,19 @@ async def run(settings: WorkerSettings) -> None:
     Raises:
         ParleyError: The engines cannot be loaded.
     """
-    for module in LOADED_AHEAD:
-        importlib.import_module(module)
+    load_ahead()
     async with SpeechEngines(settings) as engines:
         await engines.load()
         await serve(settings, functools.partial(new_session, settings, engines))
+
+
+def load_ahead() -> None:
+    """Does once what the first calls would do, each on its thread."""
+    for module in LOADED_AHEAD:
+        importlib.import_module(module)
+    # The first use sets up LiveKit's native library, twice if two threads come at the same time;
+    # one of them then never hears of its room, and the library ends the process.
+    rtc.AudioResampler(48_000, 16_000)
 
 
 if __name__ == "__main__":
