@@ -55,6 +55,8 @@ class StreamLimits:
     """How long a dropped stream is tried again before the turn fails."""
     call_s: float = 5.0
     """Limit of every call that is not a stream."""
+    told_s: float = 20.0
+    """How long commits and reports of what was heard are tried again."""
 
 
 class FlowExecutor:
@@ -238,6 +240,23 @@ class FlowExecutor:
         except ValueError as error:
             raise self._stranger() from error
 
+    async def tell(self, url: str, body: object = None) -> None:
+        """A POST that may be repeated, until it is taken or cannot be.
+
+        Raises:
+            ParleyError: As `call`, after `told_s` for a failure that may pass.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                await self.call("POST", url, body)
+            except ParleyError as error:
+                if not error.retryable or time.monotonic() - began > self.limits.told_s:
+                    raise
+                await asyncio.sleep(0.3)
+            else:
+                return
+
     def _stranger(self) -> StreamError:
         return StreamError(
             "stream_malformed", f"What answers at {self._root} is not Parley's backend."
@@ -350,7 +369,7 @@ class FlowTurn:
         if not self._asked:
             self._request = self._request.model_copy(update={"speculative": False})
         elif await self._is_known():
-            await self._executor.call("POST", f"{await self._url()}/commit")
+            await self._executor.tell(f"{await self._url()}/commit")
 
     async def heard(self, report: HeardReport) -> None:
         """Reports what the user really heard of the answer.
@@ -360,7 +379,7 @@ class FlowTurn:
         """
         if await self._is_known():
             body = report.model_dump(exclude_none=True)
-            await self._executor.call("POST", f"{await self._url()}/heard", body)
+            await self._executor.tell(f"{await self._url()}/heard", body)
 
     async def discard(self) -> None:
         """Takes the turn back (speculative) or cancels it (committed). Repeats do nothing.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import socket
 from time import monotonic
 from types import FrameType
 from typing import Any, TypedDict
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flow_backend.access.admission import Admission
+from flow_backend.api.errors import error_response
+from protocol.errors import AccessError
 
 HEAD_S = 10.0
 """How long the head of a request may take, from its first byte, or from the connection's begin,
@@ -19,6 +24,11 @@ and how long the rest of a body that was refused is let come."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 512 * 1024
 """Of a WebSocket; the door's own limits are half of it."""
+SILENT_S = 60
+"""A peer that takes nothing, or has vanished without a word, is given up after so long (Linux)."""
+FREE_FILES = 512
+"""So many files, or half of those that the process may open, are kept from clients' connections:
+for models' servers, databases and disks."""
 CLOSING_S = 2
 """How long what is cut off at the drain's end may take to say so."""
 
@@ -36,6 +46,7 @@ class ImpatientHttp(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
+        _give_up_on_silence(transport)
         self._expect_head()
 
     @override
@@ -47,6 +58,8 @@ class ImpatientHttp(HttpToolsProtocol):
     @override
     def on_headers_complete(self) -> None:
         self._stop_waiting()
+        if len(self.connections) > _most_connections():
+            self.app = _refuse
         super().on_headers_complete()
 
     @override
@@ -94,6 +107,37 @@ class ImpatientHttp(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _give_up_on_silence(transport: asyncio.Transport) -> None:
+    """Has the kernel end a connection whose peer is gone, however much is waiting to be sent."""
+    opened = transport.get_extra_info("socket")
+    if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", max(1, SILENT_S // 2)),
+        ("TCP_KEEPINTVL", max(1, SILENT_S // 6)),
+        ("TCP_USER_TIMEOUT", SILENT_S * 1000),
+    ):
+        if hasattr(socket, name):
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _most_connections() -> int:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most - min(FREE_FILES, most // 2)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    error = AccessError(
+        "overloaded",
+        "This backend has as many connections as it may. Try again.",
+        retry_after_s=2.0,
+    )
+    response = error_response(error)
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)
 
 
 class ServerOptions(TypedDict):

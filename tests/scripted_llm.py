@@ -41,6 +41,8 @@ class ScriptedLLM:
     open_answers: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     url: str = ""
+    port: int = 0
+    """0: any that is free."""
 
     async def until_cut_off(self, count: int) -> None:
         """Waits until so many answers were cut off in all."""
@@ -107,7 +109,7 @@ class ScriptedLLM:
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[ScriptedLLM]:
-        """Listens on a free port."""
+        """Listens on its port."""
         app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
@@ -115,12 +117,15 @@ class ScriptedLLM:
             ]
         )
         with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", self.port))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
             server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
             async with asyncio.TaskGroup() as self._tasks:
                 serving = self._tasks.create_task(server.serve(sockets=[listener]))
                 try:
+                    while not server.started:  # noqa: ASYNC110 # uvicorn has no event for it
+                        await asyncio.sleep(0.005)
                     yield self
                 finally:
                     server.should_exit = server.force_exit = True

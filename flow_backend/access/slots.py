@@ -2,7 +2,7 @@
 
 In Redis each caller has a sorted set with one member for each request, scored by the time at which
 it counts as gone unless its process renews it: what a replica that died had under way is free again
-after `LEASE_S`. While Redis cannot be reached, each replica counts for itself.
+after `LEASE_S` of Redis's clock. While Redis cannot be reached, each replica counts for itself.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from time import time
+from time import monotonic
 from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from flow_backend.redis_options import REST_S, redis_options
 from protocol.errors import AccessError
 
 LEASE_S = 60.0
@@ -25,11 +26,17 @@ RETRY_AFTER_S = 1.0
 """What a refused caller is told to wait: when a slot becomes free is not known."""
 
 _TAKE = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
+"""
+_RENEW = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 """
 
 
@@ -42,7 +49,8 @@ class Slots:
 
     def __init__(self, redis_url: str | None = None) -> None:
         self._taken: Counter[str] = Counter()
-        self._redis = Redis.from_url(redis_url) if redis_url is not None else None
+        self._redis = Redis.from_url(redis_url, **redis_options()) if redis_url else None
+        self._rests_until_s = 0.0
         self._leases: dict[str, str] = {}
         """Members of the sorted sets, and the caller of each."""
         self._renewing: asyncio.Task[None] | None = None
@@ -87,13 +95,14 @@ class Slots:
 
     async def _lease(self, who: str, limit: int, what: str) -> str:
         """A member in the caller's set; an empty text where Redis does not answer."""
-        if self._redis is None:
+        if self._redis is None or monotonic() < self._rests_until_s:
             return ""
-        lease, now = uuid4().hex, time()
-        values = (now, limit, now + LEASE_S, lease, int(LEASE_S * 2000))
+        lease = uuid4().hex
+        values = (limit, LEASE_S, lease, int(LEASE_S * 2000))
         try:
             free = await self._redis.eval(_TAKE, 1, _set(who), *map(str, values))
         except (RedisError, OSError):
+            self._rests_until_s = monotonic() + REST_S
             return ""
         if not free:
             raise _refused(limit, what)
@@ -116,8 +125,8 @@ class Slots:
             with suppress(RedisError, OSError):
                 async with self._redis.pipeline(transaction=False) as pipeline:
                     for lease, who in self._leases.items():
-                        pipeline.zadd(_set(who), {lease: time() + LEASE_S}, xx=True)
-                        pipeline.pexpire(_set(who), int(LEASE_S * 2000))
+                        values = (LEASE_S, lease, int(LEASE_S * 2000))
+                        pipeline.eval(_RENEW, 1, _set(who), *map(str, values))
                     await pipeline.execute()
 
 

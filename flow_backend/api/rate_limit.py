@@ -13,6 +13,7 @@ from limits.errors import StorageError
 from redis.asyncio import ConnectionPool
 from starlette.requests import HTTPConnection
 
+from flow_backend.redis_options import REST_S, redis_options
 from protocol.errors import AccessError
 
 
@@ -38,8 +39,9 @@ class RateLimit:
         self._alone = MemoryStorage()
         self._storages: list[Storage] = [self._alone]
         self._pool: ConnectionPool | None = None
+        self._rests_until_s = 0.0
         if redis_url is not None:
-            self._pool = ConnectionPool.from_url(redis_url)
+            self._pool = ConnectionPool.from_url(redis_url, **redis_options())
             shared = RedisStorage(
                 redis_url,
                 wrap_exceptions=True,
@@ -67,9 +69,12 @@ class RateLimit:
         if not items:
             return
         for storage in self._storages:
+            if storage is not self._alone and time.monotonic() < self._rests_until_s:
+                continue
             try:
                 wait_s = await _hit(SlidingWindowCounterRateLimiter(storage), items, who)
             except StorageError:
+                self._rests_until_s = time.monotonic() + REST_S
                 continue
             break
         if wait_s is not None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -446,12 +446,12 @@ class Engine:
         """One round of the sweeper."""
         now, limits, parts = time(), self._parts.limits, self._parts
         for key, session in list(self._sessions.items()):
-            if not session.busy and now - session.last_used > limits.memory_idle_s:
+            if not session.busy and monotonic() - session.used_at_s > limits.memory_idle_s:
                 await self._let_go(key, session)
         in_use = {
             session.uid
             for session in self._sessions.values()
-            if session.busy or now - session.last_used < limits.session_idle_s
+            if session.busy or monotonic() - session.used_at_s < limits.session_idle_s
         }
         for flow_id, session_id in await parts.sessions.end_idle(
             now - limits.session_idle_s, in_use
@@ -462,5 +462,5 @@ class Engine:
         if limits.conversations_kept_s:
             await parts.people.forget_conversations(now - limits.conversations_kept_s)
         await parts.passages.forget(now - max(limits.session_kept_s, _PASSAGES_KEPT_S))
-        await recover_lost_turns(parts.sessions, now - _LOST_AFTER_S)
+        await recover_lost_turns(parts.sessions, now - _LOST_AFTER_S, in_use)
         await parts.outbox.recover()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from flow_backend.engine.state import Entry, SessionState
 from flow_backend.engine.stream import spoken_text
 from flow_backend.store.sessions import SessionStore
 
 
-async def recover_lost_turns(store: SessionStore, silent_since: float) -> int:
+async def recover_lost_turns(
+    store: SessionStore, silent_since: float, in_use: Collection[str] = ()
+) -> int:
     """Puts what lost turns had said into their sessions' histories; gives their number.
 
     Such a turn's stream ends with `error`, code `stream_interrupted`; the session stands where it
@@ -16,8 +20,9 @@ async def recover_lost_turns(store: SessionStore, silent_since: float) -> int:
     Args:
         store: The sessions.
         silent_since: Unix seconds; running turns that were not renewed since are lost.
+        in_use: Uids of sessions that this process has: their turns are not, whatever the clock.
     """
-    lost = await store.take_lost_turns(silent_since)
+    lost = await store.take_lost_turns(silent_since, in_use)
     for uid, turn_id in lost:
         turn = await store.turn(uid, turn_id)
         stored = await store.state(uid)

@@ -7,7 +7,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -69,7 +69,9 @@ class Session:
         self.generation = generation
         """Counts the replicas that have had it."""
         self.last_used = time()
-        """Unix seconds."""
+        """Unix seconds, for the database."""
+        self.used_at_s = monotonic()
+        """The same on a clock that nobody sets."""
         self.forgotten = False
         """Nothing of it is written any more."""
         self._parts = parts
@@ -99,7 +101,7 @@ class Session:
         Raises:
             FlowError: `turn_conflict` if the id was used with another input; `session_ended`.
         """
-        self.last_used = time()
+        self.last_used, self.used_at_s = time(), monotonic()
         turn_id = turn_id or uuid4().hex
         if turn_id in self._turns or turn_id in self._stored_turns:
             known = await self.turn(turn_id)

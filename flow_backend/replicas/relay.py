@@ -1,8 +1,9 @@
 """Every event of a turn in a Redis stream, before any reader has it.
 
 Events of one round of the event loop go out together, so that a token waits for one round trip.
-While Redis cannot be reached, readers get their events all the same: a replica that dies then
-costs its turns their ends.
+While Redis cannot be reached, readers here get their events all the same; a replica that dies then
+costs its turns their ends. When Redis is back, it gets the events of the turns that ran: it may
+have lost what it had.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from flow_backend.store.frame_file import Left
 log = logging.getLogger(__name__)
 
 _RUNNING_S = 3600
+_AGAIN_S = 0.3
+_KEPT = 1000
+"""Turns whose events wait for Redis at most; the oldest are dropped, the database has them."""
 _OVER_S = 300
 """How long the events of a turn stay; the database has them then."""
 
@@ -48,6 +52,7 @@ class Relay:
         """Keys of sessions, by session uid and turn id."""
         self._wake = asyncio.Event()
         self._failed = False
+        self._running: set[TurnStream] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Relay:
@@ -65,6 +70,11 @@ class Relay:
         """Sends a frame, then lets readers have it."""
         self._pending.setdefault(stream, len(stream.frames) - 1)
         self._wake.set()
+        self._running.add(stream)
+        if stream.closed:
+            self._running.discard(stream)
+        if self._failed:
+            stream.publish(len(stream.frames))
 
     def begin(
         self, stream: TurnStream, session_row: dict[str, Any], turn_row: dict[str, Any]
@@ -111,6 +121,8 @@ class Relay:
             await self._wake.wait()
             self._wake.clear()
             await self._send_batch()
+            if self._failed:
+                await asyncio.sleep(_AGAIN_S)
 
     async def _send_batch(self) -> None:
         begun, self._begun = self._begun, []
@@ -142,6 +154,10 @@ class Relay:
             if not self._failed:
                 log.warning("events cannot be sent to Redis (%s)", type(error).__name__)
             self._failed = True
+            self._begun = (begun + self._begun)[-_KEPT:]
+            again = (*pending, *self._pending, *self._running)
+            self._pending = dict.fromkeys(list(dict.fromkeys(again))[-_KEPT:], 0)
+            self._wake.set()
         for stream, count in sent.items():
             stream.publish(max(count, stream.published))
 

@@ -179,6 +179,8 @@ class Mirrors:
                     with suppress(ParleyError):
                         await session.look()
             except RedisError:
+                # It may have lost what it had, and get all of it again.
+                last = "0"
                 await asyncio.sleep(0.2)
                 continue
             for entry_id, fields in entries:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flow_backend.engine.engine import Engine
+from flow_backend.redis_options import redis_options
 from flow_backend.replicas.inbox import Inbox, ReplicaGoneError
 from flow_backend.replicas.membership import Membership, SessionKey
 from flow_backend.replicas.relay import Relay
@@ -28,8 +29,10 @@ class Replicas:
     """
 
     def __init__(self, redis_url: str, lease_s: float, store: SessionStore) -> None:
-        self.redis = Redis.from_url(redis_url, max_connections=10_000)
-        self.relay = Relay(self.redis)
+        # Reads of streams wait for two seconds at most, and then say that nothing came.
+        self.redis = Redis.from_url(redis_url, max_connections=10_000, **redis_options(4.0))
+        self._relayed = Redis.from_url(redis_url, max_connections=10_000, **redis_options())
+        self.relay = Relay(self._relayed)
         self.mirrors = Mirrors(self)
         self._membership = Membership(self.redis, lease_s, self._lapsed)
         self._inbox = Inbox(self.redis, self._membership, self._serve)
@@ -40,6 +43,7 @@ class Replicas:
 
     async def __aenter__(self) -> Replicas:
         self._stack.push_async_callback(self.redis.aclose)
+        self._stack.push_async_callback(self._relayed.aclose)
         await self._stack.enter_async_context(self.relay)
         await self._stack.enter_async_context(self._membership)
         await self._stack.enter_async_context(self._inbox)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,12 +181,21 @@ class SessionStore:
             )
         return count or 0
 
-    async def take_lost_turns(self, silent_since: float) -> list[tuple[str, str]]:
-        """Marks turns that no process has renewed since a time; gives session uids, turn ids."""
+    async def take_lost_turns(
+        self, silent_since: float, in_use: Collection[str] = ()
+    ) -> list[tuple[str, str]]:
+        """Marks turns that no process has renewed since a time; gives session uids, turn ids.
+
+        Those of sessions `in_use` are left out.
+        """
         async with self._engine.begin() as connection:
             rows = await connection.execute(
                 update(turns)
-                .where(turns.c.status == "running", turns.c.updated_at < silent_since)
+                .where(
+                    turns.c.status == "running",
+                    turns.c.updated_at < silent_since,
+                    turns.c.session_uid.not_in(in_use),
+                )
                 .values(status="lost")
                 .returning(turns.c.session_uid, turns.c.turn_id)
             )

@@ -106,12 +106,12 @@ class Process:
             return [json.loads(event.data) async for event in source.aiter_sse()]
 
     async def events(
-        self, turn_id: str, *, after: int | None = None, session: str = "s"
+        self, turn_id: str, *, after: int | None = None, session: str = "s", flow: str = "f"
     ) -> AsyncIterator[dict[str, Any]]:
         """A turn's events as they come: a new turn's, or those after one."""
-        url, params = f"/api/flows/f/stream/{session}", {"input": "go", "turn_id": turn_id}
+        url, params = f"/api/flows/{flow}/stream/{session}", {"input": "go", "turn_id": turn_id}
         if after is not None:
-            url = f"/api/flows/f/sessions/{session}/turns/{turn_id}/events"
+            url = f"/api/flows/{flow}/sessions/{session}/turns/{turn_id}/events"
             params = {"after": str(after)}
         async with aconnect_sse(self.client, "GET", url, params=params) as source:
             async for event in source.aiter_sse():
