@@ -269,7 +269,9 @@ def _serve(kind: str, port: int, tokens: int, rate_hz: float) -> None:
         served = bare_app(tokens, rate_hz)
     else:
         served = create_app(
-            BackendSettings(host="127.0.0.1", api_keys="auto", address_concurrency=0),
+            BackendSettings(
+                host="127.0.0.1", api_keys="auto", address_concurrency=0, max_streams=10_000
+            ),
             models=PacedModel(tokens, rate_hz),
         )
     uvicorn.run(served, port=port, log_level="warning", access_log=False)

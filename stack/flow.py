@@ -156,9 +156,10 @@ def run(
 
 async def _talk(path: Path, llm: str, variables: dict[str, Any]) -> None:
     from stack.flow_session import FlowSession
-    from stack.flow_test import rehearsal
+    from stack.flow_test import rehearsal, require_variables
 
     flow = parse_flow(load_file(path))
+    require_variables(flow, variables)
     async with rehearsal(flow, llm) as (client, _):
         session = await FlowSession.open(client, flow.id, variables)
         if session.greeting:

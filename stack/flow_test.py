@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from flow_backend.app import create_app
+from flow_backend.engine.plan import make_plan
 from flow_backend.flows.document import Flow
 from flow_backend.flows.loading import load_file
 from flow_backend.flows.scenarios import Expectation, Scenario, ScenarioFile
@@ -21,7 +22,8 @@ from flow_backend.llm.base import LLMProvider
 from flow_backend.llm.registry import LLMRegistry
 from flow_backend.llm.scripted import ScriptedProvider
 from flow_backend.settings import BackendSettings
-from protocol.errors import StreamError
+from protocol.errors import FlowError, StreamError
+from protocol.faults import hint
 from protocol.settings import load_settings
 from stack.flow_session import Answer, FlowSession, serving
 
@@ -69,10 +71,13 @@ async def run_file(
         only: Part of the names of the scenarios to run.
 
     Raises:
-        FlowError: `flow_invalid`, if the flow is not right.
+        FlowError: `flow_invalid`, if the flow is not right; as `require_variables`.
         ProviderError: If there is no such language model.
     """
     flow = parse_flow(load_file(file.flow))
+    require_variables(flow, variables or {})
+    for scenario in file.scenarios:
+        require_variables(flow, scenario.variables)
     outcomes = []
     async with rehearsal(flow, llm) as (client, models):
         for scenario in file.scenarios:
@@ -83,6 +88,24 @@ async def run_file(
             given = {**scenario.variables, **(variables or {})}
             outcomes.append(await _run(scenario, given, flow.id, client))
     return outcomes
+
+
+def require_variables(flow: Flow, names: Iterable[str]) -> None:
+    """Refuses names of variables that the flow does not have: nothing would read them.
+
+    Raises:
+        FlowError: `request_invalid`.
+    """
+    known = {*flow.variables}
+    for node in make_plan(flow, 0).nodes.values():
+        known.update(node.type.sets(node.data))
+    for name in names:
+        if name not in known:
+            raise FlowError(
+                "request_invalid",
+                f"The flow {flow.id!r} has no variable {name!r}{hint(name, known)}",
+                path=f"variables.{name}",
+            )
 
 
 @asynccontextmanager

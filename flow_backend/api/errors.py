@@ -1,10 +1,14 @@
-"""Errors as JSON: `{"code", "message", "retryable", "path"?}` with the status of the table."""
+"""Errors as JSON: `{"code", "message", "retryable", "path"?}` with the status of the table.
+
+OpenAI's routes answer in OpenAI's form, whoever refuses the request.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,20 +19,53 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
 
 from flow_backend.store.database import storage_error
 from protocol.errors import AccessError, FlowError, ParleyError, StreamError
 from protocol.faults import in_words, path_text
 
 
-def error_response(error: ParleyError) -> JSONResponse:
+class ErrorResponse(JSONResponse):
+    """An error's body, in the form of the route that is asked."""
+
+    def __init__(
+        self, body: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(body, status, headers)
+        self._told = body
+        self._with = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it."""
+        send_it = super().__call__
+        if scope["path"].startswith("/v1/"):
+            body = openai_error(self._told, self.status_code)
+            send_it = JSONResponse(body, self.status_code, self._with)
+        await send_it(scope, receive, send)
+
+
+def openai_error(body: Mapping[str, Any], status: int) -> dict[str, Any]:
+    """An error as OpenAI's clients read it."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {
+        "error": {
+            "message": body["message"],
+            "type": kind,
+            "code": body["code"],
+            "param": body.get("path") or None,
+        }
+    }
+
+
+def error_response(error: ParleyError) -> ErrorResponse:
     """The response for an error of the tree."""
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(error.as_dict(), error.wire.http_status, headers)
+    return ErrorResponse(error.as_dict(), error.wire.http_status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -63,7 +100,7 @@ def add_error_handlers(app: FastAPI) -> None:
         first = problems[0]
         message = ": ".join(filter(None, (first["path"], first["message"])))
         body = FlowError("request_invalid", message, path=first["path"]).as_dict()
-        return JSONResponse({**body, "problems": problems}, 422)
+        return ErrorResponse({**body, "problems": problems}, 422)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -72,7 +109,7 @@ def add_error_handlers(app: FastAPI) -> None:
         if isinstance(error.__cause__, RecursionError):
             return error_response(FlowError("request_invalid", "The body is nested too deeply."))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return JSONResponse(
+        return ErrorResponse(
             {"code": code, "message": str(error.detail), "retryable": False},
             error.status_code,
             error.headers,

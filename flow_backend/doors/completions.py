@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.access.admission import STREAMED
+from flow_backend.api.errors import openai_error
 from flow_backend.doors.chat import CallerDep, EngineDep
 from flow_backend.doors.conversation import answer
 from flow_backend.doors.events import EventsResponse, data_event, while_connected
@@ -89,11 +90,8 @@ async def completions(
     try:
         at = max(i for i, message in enumerate(body.messages) if message.role == "user")
     except ValueError:
-        return _failed(FlowError("request_invalid", "No user message.", path="messages"))
-    try:
-        session, _ = await engine.open(body.model, owner=caller.owner)
-    except ParleyError as error:
-        return _failed(error)
+        raise FlowError("request_invalid", "No user message.", path="messages") from None
+    session, _ = await engine.open(body.model, owner=caller.owner)
     session.state.history[:] = [
         Entry("user" if message.role == "user" else "assistant", message.text, heard=True)
         for message in body.messages[:at]
@@ -102,26 +100,7 @@ async def completions(
     run = _Run(body, session, body.messages[at].text)
     if body.stream:
         return EventsResponse(run.stream())
-    try:
-        return JSONResponse(await while_connected(request.receive, run.whole()))
-    except ParleyError as error:
-        return _failed(error)
-
-
-def _failed(error: ParleyError) -> JSONResponse:
-    return JSONResponse(_error(error), error.wire.http_status)
-
-
-def _error(error: ParleyError) -> dict[str, Any]:
-    kind = "invalid_request_error" if error.wire.http_status < 500 else "server_error"
-    return {
-        "error": {
-            "message": error.message,
-            "type": kind,
-            "code": error.code,
-            "param": error.path,
-        }
-    }
+    return JSONResponse(await while_connected(request.receive, run.whole()))
 
 
 class _Run:
@@ -175,7 +154,8 @@ class _Run:
                 usage = {"object": "chat.completion.chunk", "choices": [], "usage": self._usage}
                 yield data_event({**self._head, **usage})
         except ParleyError as error:
-            yield b"data: " + json.dumps(_error(error)).encode() + b"\n\n"
+            told = openai_error(error.as_dict(), error.wire.http_status)
+            yield b"data: " + json.dumps(told).encode() + b"\n\n"
         yield b"data: [DONE]\n\n"
 
     def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:

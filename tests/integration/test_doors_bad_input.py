@@ -75,6 +75,26 @@ async def test_bodies_that_are_wrong_are_named(path: str) -> None:
         assert large.status_code == 413
 
 
+async def test_openais_clients_read_every_refusal() -> None:
+    async with serve_backend(REPLIES, door_rate_limit="4/minute", max_request_bytes=5000) as door:
+        url = "/v1/chat/completions"
+        message = {"role": "user", "content": "Hello?"}
+        no_words = {**message, "role": "assistant"}
+        for status, code, param, body in (
+            (422, "request_invalid", "messages", {"model": "default"}),
+            (422, "request_invalid", "messages", {"model": "default", "messages": [no_words]}),
+            (404, "flow_not_found", None, {"model": "x", "messages": [message]}),
+            (413, "message_too_large", None, {"model": "x" * 6000, "messages": [message]}),
+        ):
+            answer = await door.client.post(url, json=body)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
+            assert error["message"]
+        limited = [await door.client.post(url, json={"model": "default"}) for _ in range(5)][-1]
+        assert (limited.status_code, limited.json()["error"]["code"]) == (429, "rate_limited")
+        assert limited.headers["Retry-After"]
+
+
 async def test_what_there_is_none_of_is_named() -> None:
     async with serve_backend(REPLIES) as backend:
         for body, names in (

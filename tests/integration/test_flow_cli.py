@@ -149,6 +149,13 @@ def test_run_talks(folder: Path) -> None:
     ]
 
 
+def test_a_variable_that_there_is_not_is_refused(folder: Path) -> None:
+    for command in (["run", "flow.yaml", "--llm", "scripted"], ["test", "good.yaml"]):
+        result = CliRunner().invoke(app, [*command, "--var", "compny=Red"], input="\n")
+        assert isinstance(result.exception, FlowError)
+        assert "no variable 'compny'; did you mean 'company'?" in result.exception.message
+
+
 def test_import_writes_a_flow_and_notes(folder: Path) -> None:
     source = Path(__file__).parents[1] / "unit/flows/foreign/pipecat_older.json"
     result = CliRunner().invoke(app, ["import", str(source), "-o", "out.yaml"])
