@@ -6,6 +6,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes on a busy machine says nothing about the code.
+settings.register_profile(
+    "parley", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("parley")
 
 KINDS = ("unit", "contract", "integration", "e2e", "fault")
 TIME_LIMITS_S = {"integration": 60, "e2e": 240, "fault": 300}
