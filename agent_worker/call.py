@@ -40,6 +40,7 @@ from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
 from agent_worker.recording import CallAbout, Recording
 from agent_worker.room_voice import RoomVoice
+from agent_worker.room_words import RoomWords
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
 from agent_worker.transfer import TransferError
@@ -146,6 +147,8 @@ class Call:
             await self._recording.end(self._about())
         if self._voice is not None:
             await self._voice.aclose()
+            if self._voice.words is not None:
+                await self._voice.words.aclose()
 
     def _about(self) -> CallAbout:
         return CallAbout(
@@ -270,6 +273,9 @@ class Call:
             session_host=False,
             record=False,
         )
+        assert session.output.transcription is not None
+        self._voice.words = RoomWords(session.output.transcription)
+        session.output.transcription = self._voice.words
         self._offer_interruption(session, participant.identity)
         if (folder := self._settings.recordings_dir) is not None:
             self._recording = await Recording.begin(

@@ -12,6 +12,8 @@ import time
 from livekit import rtc
 from livekit.agents.voice import io
 
+from agent_worker.room_words import RoomWords
+
 RATE_HZ = 24_000
 FRAME_SAMPLES = RATE_HZ // 50
 AHEAD_S = 0.15
@@ -34,6 +36,8 @@ class RoomVoice(io.AudioOutput):
             capabilities=io.AudioOutputCapabilities(pause=True),
             sample_rate=RATE_HZ,
         )
+        self.words: RoomWords | None = None
+        """Told what was played, and asked for the words of it."""
         self._source = source
         self._waiting = bytearray()
         """Sound of the segment that was not given to the source."""
@@ -49,6 +53,8 @@ class RoomVoice(io.AudioOutput):
         """A segment has begun and its end was not told."""
         self._flushed = False
         self._cleared = False
+        self._truncated = False
+        """The voice failed: more was to come."""
         self._paused = False
         self._started = False
         self._giving = False
@@ -97,6 +103,14 @@ class RoomVoice(io.AudioOutput):
             self._flushed = True
             self._over.clear()
             self._changed.set()
+        else:
+            self._truncated = False
+            if self.words is not None:
+                self.words.sound_ended(0.0, cut=True)
+
+    def _mark_input_truncated(self) -> None:
+        super()._mark_input_truncated()
+        self._truncated = True
 
     def clear_buffer(self) -> None:
         """Falls silent and forgets the rest of the segment."""
@@ -150,10 +164,12 @@ class RoomVoice(io.AudioOutput):
         while True:
             wait_s: float | None = None
             ahead_s = self._source.queued_duration
+            if self.words is not None and self._open and not self._cleared:
+                self.words.played(self._given_samples / RATE_HZ - ahead_s)
             if self._flushed and (self._cleared or not (self._waiting or ahead_s)):
                 self._finish()
             elif self._flushed and not self._waiting:
-                wait_s = ahead_s
+                wait_s = min(ahead_s, FRAME_SAMPLES / RATE_HZ)
             elif self._waiting and not (self._paused or self._cleared):
                 if ahead_s < AHEAD_S:
                     await self._give()
@@ -190,9 +206,14 @@ class RoomVoice(io.AudioOutput):
     def _finish(self) -> None:
         self._report_run()
         position_s, interrupted = self._given_samples / RATE_HZ, self._cleared
+        heard: str | None = None
+        if self.words is not None:
+            heard = self.words.sound_ended(position_s, cut=interrupted or self._truncated)
         self._waiting.clear()
         self._given.clear()
         self._given_samples = self._run_from_samples = 0
-        self._open = self._flushed = self._cleared = self._started = False
+        self._open = self._flushed = self._cleared = self._started = self._truncated = False
         self._over.set()
-        self.on_playback_finished(playback_position=position_s, interrupted=interrupted)
+        self.on_playback_finished(
+            playback_position=position_s, interrupted=interrupted, synchronized_transcript=heard
+        )

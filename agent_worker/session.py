@@ -106,7 +106,8 @@ def room_options(identity: str, on_typed: TypedCallback) -> room_io.RoomOptions:
         # The call brings a voice of its own: agent_worker/room_voice.py.
         audio_output=False,
         text_input=room_io.TextInputOptions(text_input_cb=on_typed),
-        text_output=True,
+        # The call paces the words by what was played: agent_worker/room_words.py.
+        text_output=room_io.TextOutputOptions(sync_transcription=False),
         video_input=False,
         close_on_disconnect=True,
     )
