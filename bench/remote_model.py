@@ -7,8 +7,9 @@ import contextlib
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,6 +25,8 @@ class RemoteModel:
     """Until the first word."""
     piece_s: float = 0.013
     """Between two words: about 100 tokens a second."""
+    cut_off: asyncio.Queue[float] = field(default_factory=asyncio.Queue)
+    """When connections were closed before the end of an answer, by `time.perf_counter`."""
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[dict[str, str]]:
@@ -50,12 +53,16 @@ class RemoteModel:
                     server.should_exit = server.force_exit = True
 
     async def _events(self) -> AsyncIterator[str]:
-        await asyncio.sleep(self.first_s)
-        for piece in re.findall(r"\s*\S+", self.answer):
-            yield _event({"role": "assistant", "content": piece}, None)
-            await asyncio.sleep(self.piece_s)
-        yield _event({}, "stop")
-        yield "data: [DONE]\n\n"
+        try:
+            await asyncio.sleep(self.first_s)
+            for piece in re.findall(r"\s*\S+", self.answer):
+                yield _event({"role": "assistant", "content": piece}, None)
+                await asyncio.sleep(self.piece_s)
+            yield _event({}, "stop")
+            yield "data: [DONE]\n\n"
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cut_off.put_nowait(time.perf_counter())
+            raise
 
 
 def _event(delta: dict[str, str], finish: str | None) -> str:
