@@ -1,4 +1,4 @@
-"""`parley bench cancelling`: how soon the model's connection is closed when an answer is cut off.
+"""How soon a model hears that its answer was cut off.
 
 The way is that of a call: LiveKit's LLM stream is closed, as an interruption does, the backend's
 stream with it, and the backend closes its connection to a model behind HTTP.
