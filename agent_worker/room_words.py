@@ -64,6 +64,7 @@ class RoomWords(io.TextOutput):
         if self._cut:
             return
         if isinstance(text, TimedString) and is_given(text.end_time):
+            self._estimate_rest()
             start_s = text.start_time if is_given(text.start_time) else text.end_time
             self._waiting.append((str(text), (start_s + text.end_time) / 2))
             self._written_s = text.end_time
@@ -77,9 +78,7 @@ class RoomWords(io.TextOutput):
 
     def flush(self) -> None:
         """The segment has no more text."""
-        if self._rest:
-            self._estimate(self._rest)
-            self._rest = ""
+        self._estimate_rest()
         self._text_over = True
         if self._sound_over:
             self._end()
@@ -106,6 +105,11 @@ class RoomWords(io.TextOutput):
         if self._text_over:
             self._end()
         return heard
+
+    def _estimate_rest(self) -> None:
+        if self._rest:
+            self._estimate(self._rest)
+            self._rest = ""
 
     def _estimate(self, word: str) -> None:
         letters = sum(WIDE_LETTERS if ord(letter) >= 0x2E80 else 1.0 for letter in word)
