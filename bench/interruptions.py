@@ -175,11 +175,10 @@ async def _interrupt_all(
             async with asyncio.timeout(TURN_LIMIT_S):
                 last_s = await caller.until_silent(SILENT_S)
                 ended_s = await speaking
-                await caller.until_told(told + 1)
+                waterfall = await _account(caller, told)
         except TimeoutError:
             break
         started_s = ended_s - len(cut) / 16_000
-        waterfall = caller.waterfalls[told]
         if last_s > ended_s or not waterfall["interrupted"]:
             break
         made.append(
@@ -191,6 +190,19 @@ async def _interrupt_all(
             )
         )
     return made
+
+
+async def _account(caller: Caller, told: int) -> dict[str, Any]:
+    """The worker's account of the answer that was heard, after so many others.
+
+    A pause in what the caller says may have been taken for its end, and the answer to that was cut
+    before it had a sound.
+    """
+    while True:
+        for waterfall in caller.waterfalls[told:]:
+            if any(stage["name"] == "played" for stage in waterfall["stages"]):
+                return waterfall
+        await caller.until_told(len(caller.waterfalls) + 1)
 
 
 async def _settled_texts(
