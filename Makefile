@@ -10,7 +10,7 @@ PAGE_SOURCES := $(wildcard web/*.json web/*.ts web/index.html) \
 NODE_PATH_FIRST = PATH="$$(command -v npm >/dev/null || echo $(CURDIR)/$(BIN):)$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run env web web-test dev test e2e unit fault slow soak lint format lock settings audit licences clean
+.PHONY: help run env web web-test dev test e2e unit fault slow nightly soak lint format lock settings audit licences clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ fault: dev $(PAGE) ## only the tests that kill, stop and restart parts under a r
 
 slow: dev $(PAGE) ## the tests that take minutes each, which `make test` leaves out
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+nightly: dev $(PAGE) ## what `make test` leaves out, all faults, and a soak of SOAK_MINUTES (15)
+	@$(BIN)/python -m pytest -m "fault or slow" $(ARGS)
+	@$(BIN)/parley bench soak --minutes $(or $(SOAK_MINUTES),15)
 
 soak: dev $(PAGE) ## half an hour of calls and requests with random faults
 	@$(BIN)/parley bench soak $(ARGS)

@@ -13,6 +13,8 @@ _UNREACHABLE = frozenset(
         "provider_unauthorized",
         "provider_not_configured",
         "provider_unknown",
+        "database_unavailable",
+        "disk_full",
         "overloaded",
         "rate_limited",
         "stream_stalled",

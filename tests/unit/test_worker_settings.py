@@ -76,6 +76,8 @@ def test_each_error_has_a_true_phrase() -> None:
     assert phrase_for("flow_not_found", settings) == settings.phrase_no_flow
     assert phrase_for("provider_timeout", settings) == settings.phrase_unreachable
     assert phrase_for("backend_unavailable", settings) == settings.phrase_unreachable
+    assert phrase_for("database_unavailable", settings) == settings.phrase_unreachable
+    assert phrase_for("disk_full", settings) == settings.phrase_unreachable
     assert phrase_for("stream_interrupted", settings) == settings.phrase_failed
     assert phrase_for("", settings) == settings.phrase_failed
 
