@@ -13,6 +13,13 @@ export default defineConfig({
       { find: "@parley/client", replacement: path("./client/src/index.ts") },
     ],
   },
-  build: { outDir: "../flow_backend/page", emptyOutDir: true, target: "es2022", assetsInlineLimit: 0 },
+  build: {
+    outDir: "../flow_backend/page",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    // One file of styles: a view that is loaded again after a failure finds its own there.
+    cssCodeSplit: false,
+  },
   server: { proxy: { "/api": backend, "/ws": { target: backend, ws: true }, "/readyz": backend } },
 });

@@ -20,7 +20,7 @@ from flow_backend.metrics import Metrics
 from flow_backend.settings import BackendSettings
 from flow_backend.store.writer import Writer
 from protocol.errors import ParleyError
-from speech import downloads
+from speech import downloads, stt
 from speech.tts import CATALOGUE, is_configured
 
 router = APIRouter()
@@ -31,7 +31,7 @@ _PACKAGES = ("parley", "livekit-agents", "piper-tts", "onnxruntime", "fastapi", 
 
 @router.get("/api/providers", tags=["doors"])
 async def providers(request: Request) -> dict[str, Any]:
-    """Language models and voices, and whether each is configured."""
+    """Language models, voices and transcribers, and whether each is configured."""
     settings: BackendSettings = request.app.state.settings
     llm = [
         {
@@ -59,7 +59,15 @@ async def providers(request: Request) -> dict[str, Any]:
             voices = await request.app.state.voices.get(name).voices()
             row["voices"] = [{"id": v.id, "name": v.name, "language": v.language} for v in voices]
         tts.append(row)
-    return {"llm": llm, "tts": tts}
+    transcribers = [
+        {
+            "name": name,
+            "configured": stt.is_configured(name, settings),
+            "needs": [stt.NEEDS[name].upper()] if name in stt.NEEDS else [],
+        }
+        for name in stt.CATALOGUE
+    ]
+    return {"llm": llm, "tts": tts, "stt": transcribers}
 
 
 def _models(settings: BackendSettings, name: str) -> list[str]:

@@ -4,6 +4,6 @@
 """
 
 from speech.stt.base import STTProvider
-from speech.stt.catalogue import CATALOGUE, create
+from speech.stt.catalogue import CATALOGUE, NEEDS, create, is_configured
 
-__all__ = ["CATALOGUE", "STTProvider", "create"]
+__all__ = ["CATALOGUE", "NEEDS", "STTProvider", "create", "is_configured"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from types import MappingProxyType
 
 from protocol.errors import ProviderError
@@ -44,6 +45,19 @@ CATALOGUE: Mapping[str, Callable[[SpeechSettings, LocalEngines], STTProvider]] =
     }
 )
 """Name to maker, in the order in which lists show them."""
+
+
+NEEDS: Mapping[str, str] = MappingProxyType(
+    {"openai": "openai_api_key", "wyoming": "wyoming_stt_uri"}
+)
+"""Fields of `SpeechSettings` without which a provider does not work."""
+
+
+def is_configured(name: str, settings: SpeechSettings) -> bool:
+    """Whether a provider has its setting and its package."""
+    if name == "faster-whisper":
+        return find_spec("faster_whisper") is not None
+    return name not in NEEDS or bool(getattr(settings, NEEDS[name]))
 
 
 def create(name: str, settings: SpeechSettings, engines: LocalEngines) -> STTProvider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -19,6 +20,8 @@ import pytest_asyncio
 import soundfile as sf
 import soxr
 from livekit import api
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from bench.caller import MIC_RATE_HZ, Audio
 from bench.local_stack import ROOT, LocalStack, free_port
@@ -148,12 +151,21 @@ async def test_a_spoken_conversation_over_the_websocket(page: str, spoken: Path)
     assert found["seeksTo"]["duration"] == pytest.approx(found["seeksTo"]["decoded"], abs=0.5)
     # The first line begins where the recording's first word is spoken.
     assert found["levels"]["after"] > 3 * found["levels"]["before"]
+    exported = found["exported"]
+    assert exported["kind"] == "socket"
+    assert {line["who"] for line in exported["lines"]} == {"user", "agent"}
+    assert exported["waterfalls"][0]["stages"]
+    assert {"connected", "state", "turn"} <= {entry["kind"] for entry in exported["log"]}
 
 
 async def test_characters_answer_and_a_chosen_flow_greets(page: str, quiet: Path) -> None:
     await _publish(page, DESK)
     found = await see("characters", page, quiet)
     assert found == {"names": ["Cleo", "Dora"], "kept": "desk"}
+
+
+async def test_all_of_it_works_without_a_mouse(page: str, quiet: Path) -> None:
+    await see("keyboard", page, quiet)
 
 
 async def test_a_call_in_another_tab_ends_this_one(page: str, quiet: Path) -> None:
@@ -168,7 +180,11 @@ async def test_the_voice_stops_when_asked(page: str, script: ScriptedLLM, quiet:
 
 
 async def test_without_a_microphone_one_can_type(page: str) -> None:
-    assert "icrophone" in (await see("refused", page))["words"]
+    told = (await see("no_microphone", page))["told"]
+    assert "not allowed" in told["NotAllowedError"]
+    assert "No microphone was found" in told["NotFoundError"]
+    assert "Another program" in told["NotReadableError"]
+    assert "https" in told["insecure"]
 
 
 async def test_markup_stays_text(page: str, script: ScriptedLLM, quiet: Path) -> None:
@@ -188,15 +204,13 @@ async def test_markup_stays_text(page: str, script: ScriptedLLM, quiet: Path) ->
 
 
 async def test_the_editor_builds_saves_publishes_and_talks(page: str) -> None:
-    found = await see("editor", page)
-    async with httpx.AsyncClient(trust_env=False) as client:
-        kept = (await client.get(f"{page}/api/flows/{found['id']}")).json()
+    kept = (await see("editor", page))["document"]
     assert kept["name"] == "Kept"
     assert [node["type"] for node in kept["nodes"]] == ["start", "conversation", "end"]
 
 
-async def test_axe_finds_nothing_serious(page: str) -> None:
-    assert (await see("accessible", page))["found"] == []
+async def test_axe_finds_nothing_serious(page: str, quiet: Path) -> None:
+    assert (await see("accessible", page, quiet))["found"] == []
 
 
 @pytest.mark.parametrize("scenario", ["restart", "asleep"])
@@ -217,6 +231,36 @@ async def test_it_reconnects_when_the_backend_comes_back(
         outside = {"stop": stop, "start": start}
         await see(scenario, f"http://127.0.0.1:{port}", quiet, outside)
     finally:
+        for process in stack.processes:
+            await process.stop()
+
+
+async def test_it_asks_for_a_key_and_says_when_all_places_are_taken(
+    script: ScriptedLLM, quiet: Path, tmp_path: Path
+) -> None:
+    stack = LocalStack(tmp_path)
+    key = secrets.token_hex(32)
+    settings = {"API_KEYS": "required", "PARLEY_API_KEY": key, "KEY_CONCURRENCY": "3"}
+    held = []
+
+    async def fill() -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        url = f"{backend.url.replace('http', 'ws', 1)}/ws"
+        with contextlib.suppress(InvalidStatus):
+            while True:
+                held.append(await connect(url, additional_headers=headers, proxy=None))
+
+    async def leave() -> None:
+        while held:
+            await held.pop().close()
+
+    try:
+        backend = await stack.backend({**_environment(script), **settings})
+        await see("api_key", backend.url, quiet, given=key)
+        outside = {"fill": fill, "leave": leave}
+        assert "taken" in (await see("full", backend.url, quiet, outside, given=key))["words"]
+    finally:
+        await leave()
         for process in stack.processes:
             await process.stop()
 

@@ -1,15 +1,17 @@
 /** The frame around the views: navigation, language, theme. */
 
-import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { type ComponentType, lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { Boundary } from "./boundary";
 import { LANGUAGES, type Language, useTexts } from "./i18n";
 import { KeyDialog } from "./key_dialog";
 import { remember, remembered } from "./memory";
 import { TalkView } from "./talk/talk_view";
 
-const FlowsView = lazy(() => import("./build/flows_view").then((m) => ({ default: m.FlowsView })));
-const StatusView = lazy(() =>
-  import("./status/status_view").then((m) => ({ default: m.StatusView })),
-);
+/** Views that load when they are opened. */
+const LATER: Record<string, () => Promise<{ default: ComponentType<{ rest: string }> }>> = {
+  flows: () => import("./build/flows_view").then(({ FlowsView }) => ({ default: FlowsView })),
+  status: () => import("./status/status_view").then(({ StatusView }) => ({ default: StatusView })),
+};
 
 const VIEWS = ["talk", "flows", "status"] as const;
 type View = (typeof VIEWS)[number];
@@ -31,8 +33,16 @@ export function useRoute(): Route {
   const [view = "", ...rest] = hash.replace(/^#\/?/, "").split("/");
   return {
     view: VIEWS.find((name) => name === view) ?? "talk",
-    rest: decodeURIComponent(rest.join("/")),
+    rest: decoded(rest.join("/")),
   };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // somebody typed it
+  }
 }
 
 type Theme = "system" | "light" | "dark";
@@ -47,6 +57,33 @@ function useTheme(): [Theme, (theme: Theme) => void] {
     remember("theme", theme);
   }, [theme]);
   return [theme, setTheme];
+}
+
+/** A view of its own; where it cannot be loaded, it says so and loads it again if asked. */
+function LaterView({ view, rest }: Route) {
+  const { t } = useTexts();
+  const [tries, setTries] = useState(0);
+  // React keeps a load that failed: each try needs a component of its own.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see above
+  const Loaded = useMemo(() => LATER[view] && lazy(LATER[view]), [view, tries]);
+  if (!Loaded) return null;
+  const failed = (
+    <main>
+      <div className="problem" role="alert">
+        <p>{t("view_failed")}</p>
+        <button type="button" onClick={() => setTries(tries + 1)}>
+          {t("retry")}
+        </button>
+      </div>
+    </main>
+  );
+  return (
+    <Boundary key={tries} fallback={failed}>
+      <Suspense fallback={<main className="loading">{t("loading")}</main>}>
+        <Loaded rest={rest} />
+      </Suspense>
+    </Boundary>
+  );
 }
 
 export function App() {
@@ -117,10 +154,7 @@ export function App() {
       <div hidden={route.view !== "talk"}>
         <TalkView />
       </div>
-      <Suspense fallback={<main className="loading">{t("loading")}</main>}>
-        {route.view === "flows" && <FlowsView flowId={route.rest || undefined} />}
-        {route.view === "status" && <StatusView />}
-      </Suspense>
+      <LaterView key={route.view} {...route} />
     </>
   );
 }

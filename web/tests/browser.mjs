@@ -14,6 +14,8 @@ const FLAGS = [
   "--allow-loopback-in-peer-connection",
 ];
 const SAMPLE_MS = 20;
+/** For a machine that has much else to do. */
+const TIMEOUT_MS = 60_000;
 
 /** Runs in the page before its own code: keeps the level of all sound, files made, and what the policy blocked. */
 function listen(sampleMs) {
@@ -70,6 +72,7 @@ export async function openPage(base, { wav, microphone = true, colorScheme = "li
     ],
   });
   const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  context.setDefaultTimeout(TIMEOUT_MS);
   const page = await context.newPage();
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
@@ -88,8 +91,15 @@ export async function openPage(base, { wav, microphone = true, colorScheme = "li
     await browser.close();
     if (errors.length > 0) throw new Error(`The page complained: ${errors.join("; ")}`);
   };
+  opened = page;
   return { page, close };
 }
+
+let opened;
+
+/** What the page that was opened last shows, for whoever looks into a failure. */
+export const shown = () =>
+  opened?.evaluate(() => [document.body.innerText, ...document.querySelectorAll(".log li")].map((part) => part.textContent ?? part).join("\n"));
 
 export const AUDIBLE = 0.01;
 

@@ -1,6 +1,7 @@
 /** Sessions and turns of a flow: streams that go on at the next event after a broken connection. */
 
 import { ParleyError, request } from "./errors.js";
+import { newId } from "./ids.js";
 import type { TurnEvent } from "./events.js";
 import { readEvents } from "./sse.js";
 
@@ -38,7 +39,7 @@ export class FlowClient {
   async *turn(
     sessionId: string,
     input: string,
-    { turnId = crypto.randomUUID(), signal }: { turnId?: string; signal?: AbortSignal } = {},
+    { turnId = newId(), signal }: { turnId?: string; signal?: AbortSignal } = {},
   ): AsyncGenerator<TurnEvent, void, void> {
     const turns = `/sessions/${encodeURIComponent(sessionId)}/turns`;
     const events = `${turns}/${encodeURIComponent(turnId)}`;

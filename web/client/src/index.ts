@@ -3,6 +3,7 @@ export { type ChatHandlers, type ChatOptions, type ChatStream, streamChat } from
 export { ParleyError } from "./errors.js";
 export type * from "./events.js";
 export { FlowClient, type FlowClientOptions, type SessionOpened } from "./flow.js";
+export { newId } from "./ids.js";
 export { readEvents, type ServerSentEvent } from "./sse.js";
 export {
   type Character,

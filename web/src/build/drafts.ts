@@ -1,6 +1,6 @@
 /** Changes that the server does not have yet, kept in this browser. */
 
-import { remember, remembered } from "../memory";
+import { remember, remembered, rememberedNames } from "../memory";
 import { type FlowDocument, readDocument } from "./document";
 
 export interface Draft {
@@ -18,5 +18,9 @@ export function keptDraft(flowId: string): Draft | undefined {
   }
 }
 
-export const keepDraft = (flowId: string, draft: Draft | undefined): void =>
+/** Gives whether it is kept. */
+export const keepDraft = (flowId: string, draft: Draft | undefined): boolean =>
   remember(`flow.${flowId}`, draft && JSON.stringify(draft));
+
+/** Flows with changes that only this browser has. */
+export const keptDraftIds = (): string[] => rememberedNames("flow.").filter((flowId) => keptDraft(flowId));

@@ -11,6 +11,7 @@ import { FlowGraph, type GraphInstance, type Path, type Selection } from "./flow
 import { useHistory } from "./history";
 import { PropertiesPanel } from "./properties_panel";
 import type { Definitions, Schema } from "./schema_form";
+import { schemaName, schemaText } from "./schema_texts";
 import { useServerFlow } from "./server_flow";
 import { TestChat } from "./test_chat";
 import { VersionsPanel } from "./versions_panel";
@@ -38,14 +39,12 @@ const TABS = ["properties", "test_chat", "versions"] as const;
 
 interface Props {
   opened: Draft & { restored: boolean };
-  /** Forgets what is here and reads the server's draft. */
-  onReload(): void;
 }
 
-export function FlowEditor({ opened, onReload }: Props) {
-  const { t } = useTexts();
+export function FlowEditor({ opened }: Props) {
+  const { t, language } = useTexts();
   const { document, change, undo, redo, canUndo, canRedo } = useHistory(opened.document);
-  const server = useServerFlow(document, opened);
+  const server = useServerFlow(document, opened, change);
   const [schema, setSchema] = useState<FlowSchema>();
   const [selection, setSelection] = useState<Selection>();
   const [tab, setTab] = useState<(typeof TABS)[number]>("properties");
@@ -148,7 +147,7 @@ export function FlowEditor({ opened, onReload }: Props) {
           <button type="button" onClick={() => void server.save(true)}>
             {t("conflict_mine")}
           </button>{" "}
-          <button type="button" onClick={onReload}>
+          <button type="button" onClick={() => void server.takeTheirs()}>
             {t("conflict_theirs")}
           </button>
         </div>
@@ -164,7 +163,7 @@ export function FlowEditor({ opened, onReload }: Props) {
       {opened.restored && opened.etag && server.dirty && server.state === "unsaved" && (
         <div className="problem" role="status">
           {t("restored")}{" "}
-          <button type="button" className="small" onClick={onReload}>
+          <button type="button" className="small" onClick={() => void server.takeTheirs()}>
             {t("discard")}
           </button>
         </div>
@@ -208,10 +207,10 @@ export function FlowEditor({ opened, onReload }: Props) {
               className="small"
               data-type={kind.names[0]}
               key={kind.names[0]}
-              title={kind.description}
+              title={schemaText(kind.description, language)}
               onClick={() => add(kind)}
             >
-              {kind.names[0]?.replaceAll("_", " ")}
+              {schemaName(kind.names[0] ?? "", language)}
             </button>
           ))}
         </nav>
@@ -254,9 +253,13 @@ export function FlowEditor({ opened, onReload }: Props) {
                 onConnect={editing.onConnect}
               />
             )}
-            {tab === "versions" && <VersionsPanel key={published} document={exported} />}
+            {tab === "versions" && <VersionsPanel
+                key={published}
+                document={exported}
+                onRestore={(version) => change((now) => ({ ...version, id: now.id }))}
+              />}
             <div hidden={tab !== "test_chat"}>
-              <TestChat flowId={document.id} dirty={server.dirty} onPath={setPath} />
+              <TestChat flowId={document.id} onPath={setPath} />
             </div>
           </div>
         </aside>

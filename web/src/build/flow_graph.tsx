@@ -21,6 +21,7 @@ import {
 import { memo, useEffect, useMemo } from "react";
 import { useTexts } from "../i18n";
 import { type FlowDocument, NODE_WIDTH, type Problem, placed, summary } from "./document";
+import { schemaName } from "./schema_texts";
 
 export interface Selection {
   kind: "node" | "edge";
@@ -39,6 +40,7 @@ type Card = Node<
 >;
 
 const CardView = memo(function CardView({ data }: NodeProps<Card>) {
+  const { language } = useTexts();
   return (
     <div
       className="card"
@@ -48,7 +50,7 @@ const CardView = memo(function CardView({ data }: NodeProps<Card>) {
       data-problems={data.problems || undefined}
     >
       {data.type !== "start" && <Handle type="target" position={Position.Top} />}
-      <span className="card-type">{data.type.replaceAll("_", " ")}</span>
+      <span className="card-type">{schemaName(data.type, language)}</span>
       {data.problems > 0 && <span className="card-problems">{data.problems}</span>}
       <b>{data.title}</b>
       {data.text && <span className="card-text">{data.text}</span>}

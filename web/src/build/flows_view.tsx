@@ -1,46 +1,81 @@
 /** The list of flows, and the editor of the one that is open. */
 
-import { useEffect, useRef, useState } from "react";
+import { newId } from "@parley/client";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { parse } from "yaml";
-import { call, type FlowRow } from "../api";
+import { call, errorWords, type FlowRow } from "../api";
 import { useTexts } from "../i18n";
 import { newDocument, readDocument } from "./document";
-import { type Draft, keepDraft, keptDraft } from "./drafts";
+import { type Draft, keepDraft, keptDraft, keptDraftIds } from "./drafts";
 import { FlowEditor } from "./flow_editor";
 import "./build.css";
 
+const pathOf = (flowId: string) => `/api/flows/${encodeURIComponent(flowId)}`;
 const open = (flowId: string) => {
   location.hash = `#/flows/${encodeURIComponent(flowId)}`;
 };
 
-export function FlowsView({ flowId }: { flowId: string | undefined }) {
-  return flowId ? <OpenFlow key={flowId} flowId={flowId} /> : <FlowList />;
+/** `rest` is the id of the flow to open; empty: the list. */
+export function FlowsView({ rest }: { rest: string }) {
+  return rest ? <OpenFlow key={rest} flowId={rest} /> : <FlowList />;
 }
+
+interface Row extends FlowRow {
+  /** The server does not have it. */
+  onlyHere?: boolean;
+}
+
+/** Flows that only this browser has: never saved, or deleted at the server since. */
+const onlyHere = (flows: readonly FlowRow[]): Row[] =>
+  keptDraftIds()
+    .filter((id) => !flows.some((flow) => flow.id === id))
+    .map((id) => {
+      const { name = "", description = "" } = keptDraft(id)?.document ?? {};
+      return { id, name, description, published_version: null, onlyHere: true };
+    });
 
 function FlowList() {
   const { t } = useTexts();
-  const [flows, setFlows] = useState<FlowRow[]>();
+  const [flows, setFlows] = useState<Row[]>();
   const [problem, setProblem] = useState<string>();
   const file = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    call<{ flows: FlowRow[] }>("/api/flows")
-      .then(({ body }) => setFlows(body.flows))
-      .catch((error: Error) => setProblem(error.message));
-  }, []);
+  const load = useCallback(async () => {
+    try {
+      const { body } = await call<{ flows: FlowRow[] }>("/api/flows");
+      setFlows([...body.flows, ...onlyHere(body.flows)]);
+    } catch (error) {
+      setProblem(errorWords(error, t));
+      setFlows(onlyHere([]));
+    }
+  }, [t]);
+  useEffect(() => void load(), [load]);
   const start = () => {
-    const id = `flow-${crypto.randomUUID().slice(0, 8)}`;
+    const id = `flow-${newId().slice(0, 8)}`;
     keepDraft(id, { document: newDocument(id, t("flows_new")), etag: undefined });
     open(id);
   };
   const read = async (chosen: File | undefined) => {
     if (!chosen) return;
+    setProblem(undefined);
     try {
       const document = readDocument(parse(await chosen.text()));
+      if (keptDraft(document.id) && !confirm(`${document.id}: ${t("flows_import_over")}`)) return;
       // A draft without an ETag: saving asks before it goes over a flow of the same id.
       keepDraft(document.id, { document, etag: undefined });
       open(document.id);
     } catch (error) {
-      setProblem(`${chosen.name}: ${error instanceof Error ? error.message : String(error)}`);
+      setProblem(`${chosen.name}: ${errorWords(error, t)}`);
+    }
+  };
+  const remove = async ({ id, name, onlyHere }: Row) => {
+    if (!confirm(`${name || id}: ${t("flows_delete_sure")}`)) return;
+    setProblem(undefined);
+    try {
+      if (!onlyHere) await call(pathOf(id), { method: "DELETE" });
+      keepDraft(id, undefined);
+      await load();
+    } catch (error) {
+      setProblem(errorWords(error, t));
     }
   };
   return (
@@ -70,7 +105,8 @@ function FlowList() {
           {problem}
         </p>
       )}
-      {flows?.length === 0 && <p className="empty">{t("flows_empty")}</p>}
+      {!flows && <p className="loading">{t("loading")}</p>}
+      {flows?.length === 0 && !problem && <p className="empty">{t("flows_empty")}</p>}
       <ul className="flow-list">
         {flows?.map((flow) => (
           <li key={flow.id}>
@@ -82,6 +118,14 @@ function FlowList() {
                 {keptDraft(flow.id) && ` · ${t("unsaved")}`}
               </small>
             </a>
+            <button
+              type="button"
+              className="small danger remove"
+              aria-label={`${t("delete")}: ${flow.name || flow.id}`}
+              onClick={() => void remove(flow)}
+            >
+              {t("delete")}
+            </button>
           </li>
         ))}
       </ul>
@@ -102,12 +146,13 @@ function OpenFlow({ flowId }: { flowId: string }) {
       setOpened({ ...kept, restored: true });
       return undefined;
     }
-    call<unknown>(`/api/flows/${encodeURIComponent(flowId)}`)
+    setProblem(undefined);
+    call<unknown>(pathOf(flowId))
       .then(({ body, etag }) => {
         if (!gone) setOpened({ document: readDocument(body), etag, restored: false });
       })
-      .catch((error: Error) => {
-        if (!gone) setProblem(error.message);
+      .catch((error: unknown) => {
+        if (!gone) setProblem(errorWords(error, t));
       });
     return () => {
       gone = true;
@@ -116,23 +161,16 @@ function OpenFlow({ flowId }: { flowId: string }) {
   if (problem) {
     return (
       <main>
-        <p className="problem" role="alert">
-          {problem}
-        </p>
+        <div className="problem" role="alert">
+          <p>{problem}</p>
+          <button type="button" onClick={() => setReads(reads + 1)}>
+            {t("retry")}
+          </button>
+        </div>
         <a href="#/flows">{t("back")}</a>
       </main>
     );
   }
   if (!opened) return <main className="loading">{t("loading")}</main>;
-  return (
-    <FlowEditor
-      key={reads}
-      opened={opened}
-      onReload={() => {
-        keepDraft(flowId, undefined);
-        setOpened(undefined);
-        setReads((count) => count + 1);
-      }}
-    />
-  );
+  return <FlowEditor opened={opened} />;
 }

@@ -5,6 +5,7 @@ import type { FlowDocument, FlowEdge, FlowNode, Problem } from "./document";
 import type { FlowSchema, NodeKind } from "./flow_editor";
 import type { Selection } from "./flow_graph";
 import { SchemaFields } from "./schema_form";
+import { schemaName, schemaText } from "./schema_texts";
 
 interface Props {
   document: FlowDocument;
@@ -50,7 +51,7 @@ const OF_EVERY_NODE = ["allow_interruptions", "global", "condition_type", "condi
 type WithSchema = Props & { schema: FlowSchema };
 
 function NodeForm({ document, schema, kinds, problems, node, onNode, onSelect, onDelete, onConnect }: WithSchema & { node: FlowNode }) {
-  const { t } = useTexts();
+  const { t, language } = useTexts();
   const kind = kinds.find(({ names }) => names.includes(node.type));
   const fields = {
     schema: kind?.data ?? {},
@@ -61,8 +62,8 @@ function NodeForm({ document, schema, kinds, problems, node, onNode, onSelect, o
   const leaving = (document.edges ?? []).filter(({ source }) => source === node.id);
   return (
     <>
-      <h2>{node.type.replaceAll("_", " ")}</h2>
-      {kind && <p className="hint">{kind.description}</p>}
+      <h2>{schemaName(node.type, language)}</h2>
+      {kind && <p className="hint">{schemaText(kind.description, language)}</p>}
       <Problems problems={problems.get(`nodes/${node.id}`)} strip={/^nodes\[\d+\]\.?(data\.)?/} />
       <div className="field">
         <label htmlFor="node-id">{t("node_id")}</label>

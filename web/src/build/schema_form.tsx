@@ -3,6 +3,7 @@
 import { useId, useState } from "react";
 import { parse, stringify } from "yaml";
 import { useTexts } from "../i18n";
+import { schemaName, schemaText } from "./schema_texts";
 
 export interface Schema {
   $ref?: string;
@@ -84,8 +85,11 @@ interface FieldProps {
 
 function Field({ name, schema, definitions, required, value, onChange }: FieldProps) {
   const id = useId();
-  const label = name.replaceAll("_", " ");
-  const hint = schema.description && <small id={`${id}-hint`}>{schema.description}</small>;
+  const { language } = useTexts();
+  const label = schemaName(name, language);
+  const hint = schema.description && (
+    <small id={`${id}-hint`}>{schemaText(schema.description, language)}</small>
+  );
   const described = schema.description ? { "aria-describedby": `${id}-hint` } : {};
   if (schema.type === "boolean" && !schema.nullable) {
     return (

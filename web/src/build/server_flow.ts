@@ -2,8 +2,9 @@
 
 import { ParleyError } from "@parley/client";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { call } from "../api";
-import type { FlowDocument, Problem } from "./document";
+import { call, errorWords } from "../api";
+import { useTexts } from "../i18n";
+import { type FlowDocument, type Problem, readDocument } from "./document";
 import { type Draft, keepDraft } from "./drafts";
 
 const VALIDATE_AFTER_MS = 400;
@@ -15,11 +16,16 @@ const json = (document: FlowDocument): string => {
   return JSON.stringify(stored);
 };
 
-/** What stands in the way of a call, apart from what the caller handles itself. */
-const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-export function useServerFlow(document: FlowDocument, opened: Draft & { restored: boolean }) {
+/**
+ * `change` puts another document in the place of the open one, as a step that can be undone.
+ */
+export function useServerFlow(
+  document: FlowDocument,
+  opened: Draft & { restored: boolean },
+  change: (to: () => FlowDocument) => void,
+) {
   const path = `/api/flows/${encodeURIComponent(document.id)}`;
+  const { t } = useTexts();
   const etag = useRef(opened.etag);
   const [stored, setStored] = useState(opened.restored ? undefined : json(opened.document));
   const [state, setState] = useState<SaveState>(opened.restored ? "unsaved" : "saved");
@@ -29,8 +35,24 @@ export function useServerFlow(document: FlowDocument, opened: Draft & { restored
   const dirty = body !== stored;
 
   useEffect(() => {
-    keepDraft(document.id, dirty ? { document, etag: etag.current } : undefined);
+    const keep = () => keepDraft(document.id, dirty ? { document, etag: etag.current } : undefined);
+    const kept = keep();
     setState((now) => (now === "conflict" || now === "offline" ? now : dirty ? "unsaved" : "saved"));
+    if (!dirty) return undefined;
+    // Another tab that saves the same flow forgets what is kept: this one still has its own.
+    const onStorage = ({ newValue, key }: StorageEvent) => {
+      if (newValue === null && (key === null || key.endsWith(`flow.${document.id}`))) keep();
+    };
+    // Where nothing can be kept, the browser asks before it leaves.
+    const onLeave = (event: BeforeUnloadEvent) => {
+      if (!kept) event.preventDefault();
+    };
+    addEventListener("storage", onStorage);
+    addEventListener("beforeunload", onLeave);
+    return () => {
+      removeEventListener("storage", onStorage);
+      removeEventListener("beforeunload", onLeave);
+    };
   }, [document, dirty]);
 
   useEffect(() => {
@@ -71,23 +93,38 @@ export function useServerFlow(document: FlowDocument, opened: Draft & { restored
           if (code === "flow_invalid") {
             setProblems((error as { body?: { problems?: Problem[] } }).body?.problems ?? []);
           }
-          setMessage(words(error));
+          setMessage(errorWords(error, t));
         }
         return false;
       }
     },
-    [body, path],
+    [body, path, t],
   );
+
+  /** Takes the server's draft in the place of what is open; undoing brings that back. */
+  const takeTheirs = useCallback(async (): Promise<void> => {
+    try {
+      const answer = await call<unknown>(path);
+      const theirs = readDocument(answer.body);
+      etag.current = answer.etag;
+      setStored(json(theirs));
+      setMessage(undefined);
+      setState("saved");
+      change(() => theirs);
+    } catch (error) {
+      setMessage(errorWords(error, t));
+    }
+  }, [path, change, t]);
 
   const publish = useCallback(async (): Promise<number | undefined> => {
     if (dirty && !(await save())) return undefined;
     try {
       return (await call<{ version: number }>(`${path}/publish`, { method: "POST" })).body.version;
     } catch (error) {
-      setMessage(words(error));
+      setMessage(errorWords(error, t));
       return undefined;
     }
-  }, [dirty, path, save]);
+  }, [dirty, path, save, t]);
 
-  return { state, dirty, problems, message, save, publish };
+  return { state, dirty, problems, message, save, publish, takeTheirs };
 }

@@ -9,7 +9,6 @@ import type { Path } from "./flow_graph";
 
 interface Props {
   flowId: string;
-  dirty: boolean;
   onPath(path: Path | undefined): void;
 }
 
@@ -18,9 +17,10 @@ interface Said {
   text: string;
 }
 
-export function TestChat({ flowId, dirty, onPath }: Props) {
+export function TestChat({ flowId, onPath }: Props) {
   const { t } = useTexts();
   const [sessionId, setSessionId] = useState<string>();
+  const [version, setVersion] = useState<number>();
   const [said, setSaid] = useState<Said[]>([]);
   const [variables, setVariables] = useState<Record<string, unknown>>({});
   const [busy, setBusy] = useState(false);
@@ -43,8 +43,9 @@ export function TestChat({ flowId, dirty, onPath }: Props) {
     setEnded(false);
     onPath(undefined);
     try {
-      const { session_id, greeting } = await client.current.openSession();
+      const { session_id, flow_version, greeting } = await client.current.openSession();
       setSessionId(session_id);
+      setVersion(flow_version);
       if (greeting) setSaid([{ who: "agent", text: greeting }]);
     } catch (error) {
       failed(error);
@@ -91,7 +92,9 @@ export function TestChat({ flowId, dirty, onPath }: Props) {
 
   return (
     <div className="test-chat">
-      {dirty && <p className="hint">{t("test_needs_save")}</p>}
+      <p className="hint">
+        {t("test_needs_publishing")} {version !== undefined && `(${t("version")} ${version})`}
+      </p>
       <button type="button" onClick={() => void start()}>
         {t(sessionId ? "test_restart" : "test_start")}
       </button>

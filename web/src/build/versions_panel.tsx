@@ -1,10 +1,11 @@
 /** Published versions, and how each differs from what is open. */
 
+import { ParleyError } from "@parley/client";
 import { useEffect, useState } from "react";
 import { stringify } from "yaml";
-import { call } from "../api";
+import { call, errorWords } from "../api";
 import { useTexts } from "../i18n";
-import { type DiffLine, diffLines, type FlowDocument } from "./document";
+import { type DiffLine, diffLines, type FlowDocument, readDocument } from "./document";
 
 interface Version {
   version: number;
@@ -18,25 +19,48 @@ function text(document: FlowDocument): string {
   return stringify({ ...others, nodes: plain }, { sortMapEntries: true });
 }
 
-export function VersionsPanel({ document }: { document: FlowDocument }) {
+interface Props {
+  document: FlowDocument;
+  /** Takes a version in the place of what is open. */
+  onRestore(version: FlowDocument): void;
+}
+
+export function VersionsPanel({ document, onRestore }: Props) {
   const { t, language } = useTexts();
+  const [problem, setProblem] = useState<string>();
   const [versions, setVersions] = useState<Version[]>();
   const [compared, setCompared] = useState<{ version: number; lines: DiffLine[] }>();
   const path = `/api/flows/${encodeURIComponent(document.id)}`;
   useEffect(() => {
     call<{ versions: Version[] }>(`${path}/versions`)
       .then(({ body }) => setVersions(body.versions))
-      .catch(() => setVersions([]));
-  }, [path]);
-  const compare = async (version: number) => {
-    const { body } = await call<FlowDocument>(`${path}?version=${version}`);
-    setCompared({ version, lines: diffLines(text(body), text(document)) });
+      .catch((error: unknown) => {
+        setVersions([]);
+        // A flow that was never saved has no versions yet.
+        if (!(error instanceof ParleyError && error.status === 404)) setProblem(errorWords(error, t));
+      });
+  }, [path, t]);
+  const read = async (version: number, take: (body: FlowDocument) => void) => {
+    setProblem(undefined);
+    try {
+      const { body } = await call<unknown>(`${path}?version=${version}`);
+      take(readDocument(body));
+    } catch (error) {
+      setProblem(errorWords(error, t));
+    }
   };
+  const compare = (version: number) =>
+    read(version, (body) => setCompared({ version, lines: diffLines(text(body), text(document)) }));
   if (!versions) return <p>{t("loading")}</p>;
   const differs = compared?.lines.some((line) => line.kind !== "same");
   return (
     <>
-      {versions.length === 0 && <p className="empty">{t("versions_empty")}</p>}
+      {problem && (
+        <p className="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      {versions.length === 0 && !problem && <p className="empty">{t("versions_empty")}</p>}
       <ul className="leaving">
         {versions.map(({ version, published_at }) => (
           <li key={version} className="version">
@@ -46,9 +70,19 @@ export function VersionsPanel({ document }: { document: FlowDocument }) {
               </b>{" "}
               <small>{new Date(published_at * 1000).toLocaleString(language)}</small>
             </span>
-            <button type="button" className="small" onClick={() => void compare(version).catch(() => undefined)}>
-              {t("compare")}
-            </button>
+            <span>
+              <button type="button" className="small" onClick={() => void compare(version)}>
+                {t("compare")}
+              </button>{" "}
+              <button
+                type="button"
+                className="small"
+                title={t("restore_hint")}
+                onClick={() => void read(version, onRestore)}
+              >
+                {t("restore")}
+              </button>
+            </span>
           </li>
         ))}
       </ul>

@@ -29,6 +29,7 @@ export interface Problem {
     | "microphone_denied"
     | "microphone_missing"
     | "microphone_busy"
+    | "microphone_insecure"
     | "server_down"
     | "room_full"
     | "token_rejected"
@@ -46,6 +47,8 @@ export interface Waterfall {
   stages: { name: string; startMs: number; endMs: number }[];
   totalMs: number;
   interrupted: boolean;
+  /** What was heard of an answer that was cut off, where the other side tells it here. */
+  heardText?: string;
 }
 
 export interface LogEntry {
@@ -80,7 +83,7 @@ export const NO_CALL: CallSnapshot = {
 
 /** A call is a store that React subscribes to; `start` and `end` happen once each. */
 export abstract class Call {
-  private snapshot: CallSnapshot = { ...NO_CALL, state: "connecting" };
+  private snapshot: { -readonly [name in keyof CallSnapshot]: CallSnapshot[name] } = { ...NO_CALL, state: "connecting" };
   private readonly listeners = new Set<() => void>();
 
   abstract readonly kind: "livekit" | "socket";
@@ -104,7 +107,9 @@ export abstract class Call {
   readonly getSnapshot = (): CallSnapshot => this.snapshot;
 
   protected update(change: Partial<CallSnapshot>): void {
+    const { state, log } = this.snapshot;
     this.snapshot = { ...this.snapshot, ...change };
+    if (change.state && change.state !== state) this.snapshot.log = logged(log, "state", change.state);
     for (const listener of this.listeners) listener();
   }
 
@@ -139,16 +144,20 @@ export abstract class Call {
   }
 
   protected log(kind: string, text: string): void {
-    const entry = { at: Date.now(), kind, text };
-    this.update({ log: [...this.snapshot.log, entry].slice(-KEPT_LOG_ENTRIES) });
+    this.update({ log: logged(this.snapshot.log, kind, text) });
   }
 }
+
+const logged = (log: readonly LogEntry[], kind: string, text: string): readonly LogEntry[] =>
+  [...log, { at: Date.now(), kind, text }].slice(-KEPT_LOG_ENTRIES);
 
 /** Waits before each try to connect again; the last one repeats. */
 export const RECONNECT_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
 
 /** Says which microphone problem a `getUserMedia` error is. */
 export function microphoneProblem(error: unknown): Problem {
+  // Browsers lend devices only to pages that came over https or from this machine.
+  if (globalThis.isSecureContext === false) return { code: "microphone_insecure" };
   const name = error instanceof Error ? error.name : "";
   if (name === "NotAllowedError" || name === "SecurityError") return { code: "microphone_denied" };
   if (name === "NotFoundError" || name === "OverconstrainedError")

@@ -278,11 +278,17 @@ export class LiveKitCall extends Call {
     if (!waterfall) return;
     this.waterfall(waterfall);
     this.log("turn", `${Math.round(waterfall.totalMs)} ms`);
-    if (waterfall.interrupted) {
-      const last = this.getSnapshot().lines.findLast((line) => line.who === "agent");
-      if (last) this.line(last.id, "agent", { interrupted: true, open: false });
-    }
+    if (waterfall.interrupted) this.cut(waterfall.heardText ?? "");
   };
+
+  /** Marks the answer of which only this was heard; an answer that was not heard has no line. */
+  private cut(heard: string): void {
+    const beginning = heard.trim().slice(0, 20);
+    const answer = this.getSnapshot().lines.findLast(
+      ({ who, text }) => who === "agent" && beginning && text.trim().startsWith(beginning),
+    );
+    if (answer) this.line(answer.id, "agent", { text: heard, interrupted: true, open: false });
+  }
 
   private readonly onDisconnected = (reason?: DisconnectReason): void => {
     clearTimeout(this.agentTimer);

@@ -192,7 +192,7 @@ export class SocketCall extends Call {
           interrupted: true,
           open: false,
         });
-        this.log("interrupted", message.message_id);
+        this.log("interrupted", message.heard_text);
         this.update({ state: "listening" });
         break;
       case "session":

@@ -7,12 +7,14 @@ it("reads the worker's account of a turn", () => {
     stages: [{ name: "stt_final", start_ms: 0, end_ms: 80 }],
     total_ms: 420,
     interrupted: true,
+    heard_text: "Number one",
   });
   expect(readWaterfall(json)).toEqual({
     turnId: "t1",
     stages: [{ name: "stt_final", startMs: 0, endMs: 80 }],
     totalMs: 420,
     interrupted: true,
+    heardText: "Number one",
   });
 });
 

@@ -15,7 +15,7 @@ export function readWaterfall(json: string): Waterfall | undefined {
 
 export function waterfallFrom(data: unknown): Waterfall | undefined {
   if (typeof data !== "object" || data === null) return undefined;
-  const { turn_id, stages, total_ms, interrupted } = data as Record<string, unknown>;
+  const { turn_id, stages, total_ms, interrupted, heard_text } = data as Record<string, unknown>;
   if (typeof turn_id !== "string" || !Array.isArray(stages)) return undefined;
   const read = stages.flatMap((stage: unknown) => {
     const { name, start_ms, end_ms } = (stage ?? {}) as Record<string, unknown>;
@@ -25,7 +25,13 @@ export function waterfallFrom(data: unknown): Waterfall | undefined {
   });
   const totalMs =
     typeof total_ms === "number" ? total_ms : Math.max(0, ...read.map((stage) => stage.endMs));
-  return { turnId: turn_id, stages: read, totalMs, interrupted: interrupted === true };
+  return {
+    turnId: turn_id,
+    stages: read,
+    totalMs,
+    interrupted: interrupted === true,
+    ...(typeof heard_text === "string" && { heardText: heard_text }),
+  };
 }
 
 /** The value below which a share `p` (0 to 1) of the numbers lies (nearest rank). */

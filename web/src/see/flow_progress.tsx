@@ -14,13 +14,18 @@ interface SessionState {
   variables: Record<string, unknown>;
 }
 
-export function FlowProgress({ session, state }: Pick<CallSnapshot, "session" | "state">) {
+interface Props extends Pick<CallSnapshot, "session" | "state"> {
+  /** How many turns are over. */
+  turns: number;
+}
+
+export function FlowProgress({ session, state, turns }: Props) {
   const { t } = useTexts();
   const [document, setDocument] = useState<FlowDocument>();
   const [now, setNow] = useState<SessionState>();
   const [path, setPath] = useState<Path>({ nodes: [], edges: [] });
   const flow = session && `/api/flows/${encodeURIComponent(session.flowId)}`;
-  // biome-ignore lint: the session moves on when the agent's state changes
+  // biome-ignore lint: the session moves on when the agent's state changes and when a turn is over
   useEffect(() => {
     if (!flow || !session) return undefined;
     const asked = new AbortController();
@@ -35,7 +40,7 @@ export function FlowProgress({ session, state }: Pick<CallSnapshot, "session" | 
       })
       .catch(() => undefined);
     return () => asked.abort();
-  }, [flow, session?.sessionId, state]);
+  }, [flow, session?.sessionId, state, turns]);
   const version = now?.flow_version;
   useEffect(() => {
     if (!flow || !version) return undefined;

@@ -1,6 +1,7 @@
 /** Where the time of each turn went, and what happened. */
 
 import { lazy, Suspense, useMemo, useState } from "react";
+import { Boundary } from "../boundary";
 import type { Call, CallSnapshot, Waterfall } from "../call/call";
 import { percentile } from "../call/waterfall";
 import { useTexts } from "../i18n";
@@ -36,7 +37,7 @@ export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot:
                 <b>{number.format(p95)}</b> {t("ms")} {t("see_p95")}
               </dd>
               <dd>
-                <b>{number.format(totals.length)}</b> {t("see_turns")}
+                {t("see_turns")}: <b>{number.format(totals.length)}</b>
               </dd>
             </dl>
           )}
@@ -74,9 +75,11 @@ export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot:
         </section>
         <RecordingPanel call={call} snapshot={snapshot} />
         {open && snapshot.session && (
-          <Suspense>
-            <FlowProgress session={snapshot.session} state={snapshot.state} />
-          </Suspense>
+          <Boundary fallback={null}>
+            <Suspense>
+              <FlowProgress session={snapshot.session} state={snapshot.state} turns={waterfalls.length} />
+            </Suspense>
+          </Boundary>
         )}
       </div>
     </details>

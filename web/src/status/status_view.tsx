@@ -1,11 +1,12 @@
 /** What runs, what is configured, what is missing. */
 
 import { useEffect, useState } from "react";
-import { call, type Providers, type ProviderRow, type Status } from "../api";
+import { call, errorWords, type Providers, type ProviderRow, type Status } from "../api";
 import { useTexts } from "../i18n";
 import type { Key } from "../i18n/en";
 
 const PARTS = new Set(["database", "livekit", "worker"]);
+const MODELS = new Set(["llm", "why", "stt", "tts"]);
 const REFRESH_MS = 3000;
 
 interface Loaded {
@@ -17,7 +18,7 @@ interface Loaded {
 export function StatusView() {
   const { t, language } = useTexts();
   const [loaded, setLoaded] = useState<Loaded>();
-  const [down, setDown] = useState(false);
+  const [down, setDown] = useState<string>();
   const megabytes = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
   useEffect(() => {
     let gone = false;
@@ -29,9 +30,9 @@ export function StatusView() {
         ]);
         if (gone) return;
         setLoaded({ status: status.body, providers: providers.body, at: new Date() });
-        setDown(false);
-      } catch {
-        if (!gone) setDown(true);
+        setDown(undefined);
+      } catch (error) {
+        if (!gone) setDown(errorWords(error, t));
       }
     };
     void load();
@@ -40,13 +41,13 @@ export function StatusView() {
       gone = true;
       clearInterval(timer);
     };
-  }, []);
+  }, [t]);
   return (
     <main className="status">
       <h1>{t("status_heading")}</h1>
       {down && (
         <p className="problem" role="alert">
-          {t("status_unreachable")}
+          {down}
         </p>
       )}
       {!loaded && !down && <p>{t("loading")}</p>}
@@ -83,11 +84,16 @@ export function StatusView() {
               </ul>
             </section>
           )}
-          <Facts title={t("status_models")} facts={loaded.status.models} />
+          <Facts
+            title={t("status_models")}
+            facts={loaded.status.models}
+            name={(name) => (MODELS.has(name) ? t(`status_${name}` as Key) : name)}
+          />
           <section>
             <h2>{t("status_providers")}</h2>
-            <ProviderTable title="LLM" rows={loaded.providers.llm} />
-            <ProviderTable title="TTS" rows={loaded.providers.tts} />
+            <ProviderTable title={t("status_llm")} rows={loaded.providers.llm} />
+            <ProviderTable title={t("status_stt")} rows={loaded.providers.stt} />
+            <ProviderTable title={t("status_tts")} rows={loaded.providers.tts} />
           </section>
           <Facts title={t("status_versions")} facts={loaded.status.versions} />
           <p className="footnote">
@@ -100,15 +106,22 @@ export function StatusView() {
   );
 }
 
-function Facts({ title, facts }: { title: string; facts: Record<string, string> | undefined }) {
+interface FactsProps {
+  title: string;
+  facts: Record<string, string> | undefined;
+  /** What a fact is called. */
+  name?(key: string): string;
+}
+
+function Facts({ title, facts, name = (key) => key }: FactsProps) {
   if (!facts || Object.keys(facts).length === 0) return null;
   return (
     <section>
       <h2>{title}</h2>
       <dl className="facts">
-        {Object.entries(facts).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
+        {Object.entries(facts).map(([key, value]) => (
+          <div key={key}>
+            <dt>{name(key)}</dt>
             <dd>{String(value)}</dd>
           </div>
         ))}
@@ -127,7 +140,7 @@ function ProviderTable({ title, rows }: { title: string; rows: ProviderRow[] | u
           <tr key={row.name} data-ready={row.configured}>
             <th scope="row">{row.label ?? row.name}</th>
             <td>{t(row.configured ? "status_configured" : "status_not_configured")}</td>
-            <td>{[...(row.models ?? []), ...(row.voices ?? []).map((v) => v.name)].slice(0, 6).join(", ")}</td>
+            <td>{(row.configured ? undefined : row.needs?.join(", ")) ?? [...(row.models ?? []), ...(row.voices ?? []).map((v) => v.name)].slice(0, 6).join(", ")}</td>
           </tr>
         ))}
       </tbody>

@@ -1,6 +1,6 @@
 /** Who answers over `/ws` in the flow's place; kept in this browser. */
 
-import type { Character } from "@parley/client";
+import { type Character, newId } from "@parley/client";
 import { remember, remembered } from "../memory";
 
 /** As many as the server takes. */
@@ -22,11 +22,12 @@ export function rememberedCharacters(): Character[] {
   }
 }
 
-export const rememberCharacters = (characters: readonly Character[]): void =>
+export function rememberCharacters(characters: readonly Character[]): void {
   remember("characters", JSON.stringify(characters));
+}
 
 export function newCharacter(): Character {
-  return { id: crypto.randomUUID().slice(0, 8), name: "", instructions: "" };
+  return { id: newId().slice(0, 8), name: "", instructions: "" };
 }
 
 /** Those that can answer: with a name, and as the server wants them. */

@@ -16,9 +16,11 @@ interface Props {
 export function Controls({ call, snapshot, starting, again, onStart, onEnd }: Props) {
   const { t } = useTexts();
   const [text, setText] = useState("");
+  // What is typed while nobody would get it stays in the field.
+  const connected = ["listening", "thinking", "speaking"].includes(snapshot.state);
   const send = (event: FormEvent) => {
     event.preventDefault();
-    if (!text.trim()) return;
+    if (!text.trim() || !connected) return;
     call?.sendText(text.trim());
     setText("");
   };
@@ -36,7 +38,7 @@ export function Controls({ call, snapshot, starting, again, onStart, onEnd }: Pr
       <div className="buttons">
         <button
           type="button"
-          aria-pressed={snapshot.muted}
+          data-muted={snapshot.muted || undefined}
           onClick={() => void call.setMuted(!snapshot.muted)}
         >
           {t(snapshot.muted ? "unmute" : "mute")}
@@ -61,7 +63,7 @@ export function Controls({ call, snapshot, starting, again, onStart, onEnd }: Pr
           placeholder={t("type_here")}
           onChange={(event) => setText(event.target.value)}
         />
-        <button type="submit" disabled={!text.trim()}>
+        <button type="submit" disabled={!text.trim() || !connected}>
           {t("send")}
         </button>
       </form>

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { FlowRow, Status } from "../api";
 import { call as request } from "../api";
-import { type Call, NO_CALL } from "../call/call";
+import { type Call, NO_CALL, type Problem } from "../call/call";
 import { announceCall } from "../call/one_call";
 import { useTexts } from "../i18n";
 import { SeePanel } from "../see/see_panel";
@@ -38,6 +38,8 @@ export function TalkView() {
   const { t } = useTexts();
   const [call, setCall] = useState<Call>();
   const [starting, setStarting] = useState(false);
+  /** Why no call could even begin. */
+  const [failure, setFailure] = useState<Problem>();
   /** Stops listening for calls in other tabs. */
   const leave = useRef<() => void>(undefined);
   const [settings, setSettings] = useState(rememberedSettings);
@@ -56,6 +58,7 @@ export function TalkView() {
 
   const start = useCallback(async () => {
     setStarting(true);
+    setFailure(undefined);
     try {
       const next = await newCall(settings);
       next.setVolume(settings.volume);
@@ -65,12 +68,16 @@ export function TalkView() {
       leave.current?.();
       leave.current = announceCall(() => void next.takenOver());
       await next.start();
+    } catch (error) {
+      // The code of a call loads with its first use: that fails where nobody answers.
+      setFailure({ code: "server_down", detail: error instanceof Error ? error.message : String(error) });
     } finally {
       setStarting(false);
     }
   }, [settings]);
 
   const state = starting && !call ? "connecting" : snapshot.state;
+  const problem = failure ?? snapshot.problem;
   return (
     <main className="talk">
       <section className="stage" aria-label={t("talk_heading")}>
@@ -82,12 +89,12 @@ export function TalkView() {
         )}
         <Visualiser call={call} state={state} />
         <p className="agent-state" data-state={state} role="status">
-          {t(`state_${state}`)}
+          {t(state === "listening" && snapshot.muted ? "state_muted" : `state_${state}`)}
         </p>
-        {snapshot.problem && (
-          <p className="problem" role="alert" data-code={snapshot.problem.code}>
-            {t(`problem_${snapshot.problem.code}`)}
-            {snapshot.problem.detail && <small>{snapshot.problem.detail}</small>}
+        {problem && (
+          <p className="problem" role="alert" data-code={problem.code}>
+            {t(`problem_${problem.code}`)}
+            {problem.detail && <small>{problem.detail}</small>}
           </p>
         )}
         <Controls

@@ -1,6 +1,7 @@
 /** Bars that move with the agent's voice: LiveKit's own in a room, ours over the WebSocket. */
 
 import { lazy, Suspense, useEffect, useRef } from "react";
+import { Boundary } from "../boundary";
 import type { AgentState, Call } from "../call/call";
 import type { LiveKitCall } from "../call/livekit_call";
 import type { SocketCall } from "../call/socket_call";
@@ -17,10 +18,13 @@ interface Props {
 export function Visualiser({ call, state }: Props) {
   const track = call?.kind === "livekit" ? (call as LiveKitCall).agentTrack : undefined;
   if (!track) return <Bars call={call} state={state} />;
+  const still = <Bars call={undefined} state={state} />;
   return (
-    <Suspense fallback={<Bars call={undefined} state={state} />}>
-      <RoomVisualiser track={track} state={state} />
-    </Suspense>
+    <Boundary fallback={still}>
+      <Suspense fallback={still}>
+        <RoomVisualiser track={track} state={state} />
+      </Suspense>
+    </Boundary>
   );
 }
 
