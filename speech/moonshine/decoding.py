@@ -86,13 +86,17 @@ class Decoder:
         samples: npt.NDArray[np.float32],
         *,
         draft: Sequence[int] = (),
+        progress: list[int] | None = None,
         abort: Abort | None = None,
     ) -> Decoded:
         """Decodes one utterance; the tokens are the same whatever the draft.
 
         Args:
             samples: float32 [n], 16 kHz mono, finite; the cost grows with the square of n.
-            draft: A guess at the tokens: verified in one pass, used as far as it is right.
+            draft: A guess at the tokens: verified in one pass, used as far as it is right. Read
+                when the encoder is done, so that it may grow until then.
+            progress: Overwritten from its start with the tokens as they are found; a draft for
+                whoever comes next, if this decode is stopped.
             abort: Lets another thread stop the decode.
 
         Raises:
@@ -125,6 +129,8 @@ class Decoder:
                 if best == END:
                     return _decoded(tokens, log_probability, len(tokens) + 1, drafted, False)
                 tokens.append(best)
+                if progress is not None:
+                    progress[: len(tokens)] = tokens
                 kept = without_loop(tokens, hurried=len(tokens) >= pace_limit)
                 if kept < len(tokens) or len(tokens) >= limit:
                     looped = kept < len(tokens)

@@ -170,22 +170,32 @@ class MoonshineEngine:
             if self._interim is not None:
                 self._interim.request()
         try:
-            return await self._submit(self._finals, samples, draft, Abort())
+            return await self._submit(self._finals, samples, draft, None, Abort())
         finally:
             with self._state:
                 self._finals_open -= 1
 
     async def decode_interim(
-        self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
+        self,
+        samples: npt.NDArray[np.float32],
+        *,
+        draft: Sequence[int] = (),
+        progress: list[int] | None = None,
     ) -> tuple[str, Decoded] | None:
-        """Like `decode`, but gives None where finals need the machine, before or midway."""
+        """Like `decode`, but gives None where finals need the machine, before or midway.
+
+        Args:
+            samples: As for `decode`.
+            draft: As for `decode`.
+            progress: Overwritten from its start with the tokens as they are found.
+        """
         abort = Abort()
         with self._state:
             if self._finals_open or self._interim is not None:
                 return None
             self._interim = abort
         try:
-            return await self._submit(self._interims, samples, draft, abort)
+            return await self._submit(self._interims, samples, draft, progress, abort)
         except Aborted:
             return None
         finally:
@@ -197,13 +207,14 @@ class MoonshineEngine:
         pool: ThreadPoolExecutor,
         samples: npt.NDArray[np.float32],
         draft: Sequence[int],
+        progress: list[int] | None,
         abort: Abort,
     ) -> tuple[str, Decoded]:
         self._require_open()
 
         def work() -> tuple[str, Decoded]:
             decoder, tokenizer = self._model()
-            decoded = decoder.decode(samples, draft=draft, abort=abort)
+            decoded = decoder.decode(samples, draft=draft, progress=progress, abort=abort)
             heard = decoded.confidence >= MIN_CONFIDENCE
             return tokenizer.decode(decoded.tokens) if heard else "", decoded
 

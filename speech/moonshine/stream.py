@@ -91,9 +91,16 @@ class Engine(Protocol):
         ...
 
     async def decode_interim(
-        self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
+        self,
+        samples: npt.NDArray[np.float32],
+        *,
+        draft: Sequence[int] = (),
+        progress: list[int] | None = None,
     ) -> tuple[str, Decoded] | None:
-        """The same for speech that goes on; None where that cannot be had now."""
+        """The same for speech that goes on; None where that cannot be had now.
+
+        `progress` is overwritten from its start with the tokens as they are found.
+        """
         ...
 
 
@@ -128,6 +135,8 @@ class MoonshineStream:
         self._line: deque[Segment | _TurnEnd] = deque()
         self._pieces: list[_Piece] = []
         self._latest: _Piece | None = None
+        self._progress: tuple[int, list[int]] | None = None
+        """First sample and tokens so far of an interim that is running or was stopped."""
         self._started = False
         self._told: StreamEvent | None = None
         self._guess: asyncio.Task[None] | None = None
@@ -300,10 +309,16 @@ class MoonshineStream:
                 segment.samples, draft=self._draft(segment.place)
             )
             piece = self._latest = _Piece(segment.place, text, decoded)
+            self._progress = None
         return piece
 
-    def _draft(self, place: Place) -> tuple[int, ...]:
-        """The last decode's tokens, if it was of the same segment."""
+    def _draft(self, place: Place) -> Sequence[int]:
+        """The last decode's tokens, if it was of the same segment.
+
+        Those of an interim that runs come while the next decode is in its encoder.
+        """
+        if self._progress is not None and self._progress[0] == place.start_samples:
+            return self._progress[1]
         if self._latest is None or self._latest.place.start_samples != place.start_samples:
             return ()
         return self._latest.decoded.tokens
@@ -319,9 +334,10 @@ class MoonshineStream:
     async def _guess_now(self) -> None:
         segment = self._segmenter.so_far()
         began_s = time.monotonic()
-        result = await self._engine.decode_interim(
-            segment.samples, draft=self._draft(segment.place)
-        )
+        draft = tuple(self._draft(segment.place))
+        progress = list(draft)
+        self._progress = segment.place.start_samples, progress
+        result = await self._engine.decode_interim(segment.samples, draft=draft, progress=progress)
         spent_s = time.monotonic() - began_s
         pause_s = max(_INTERIM_S, spent_s / _INTERIM_SHARE) if result else _RETRY_S
         self._guess_due_samples = self._heard_samples + int(pause_s * SAMPLE_RATE_HZ)
@@ -330,6 +346,7 @@ class MoonshineStream:
         now = self._segmenter
         if now.open and now.place.start_samples == segment.place.start_samples and not self._line:
             self._latest = _Piece(segment.place, *result)
+            self._progress = None
             self._tell(Stage.INTERIM, [*self._pieces, self._latest])
 
     def _finish_turn(self, end: _TurnEnd) -> None:

@@ -36,6 +36,10 @@ class Utterances:
         return said.text, Decoded((), 1.0, 0, False)
 
     async def decode_interim(
-        self, samples: npt.NDArray[np.float32], *, draft: Sequence[int] = ()
+        self,
+        samples: npt.NDArray[np.float32],
+        *,
+        draft: Sequence[int] = (),
+        progress: list[int] | None = None,
     ) -> None:
         """Gives nothing."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import SpeechError
 from speech.moonshine import MoonshineEngine, read_recording
+from speech.moonshine.decoding import Abort, Aborted
 from tests.integration.spoken import (
     LINES,
     RECORDING,
@@ -77,6 +78,25 @@ async def test_a_right_draft_is_taken_whole(engine: MoonshineEngine) -> None:
     assert verified.drafted == len(greedy.tokens)
     assert (greedy.drafted, verified.tokens) == (0, greedy.tokens)
     assert verified.confidence == pytest.approx(greedy.confidence, rel=1e-3)
+
+
+async def test_a_stopped_decode_leaves_its_tokens_as_a_draft(engine: MoonshineEngine) -> None:
+    decoder, _ = engine._model()
+    abort = Abort()
+
+    class StopsAtThree(list[int]):
+        def __setitem__(self, place: object, tokens: object) -> None:
+            super().__setitem__(place, tokens)  # type: ignore[call-overload] # slices only
+            if len(self) == 3:
+                abort.request()
+
+    progress = StopsAtThree()
+    with pytest.raises(Aborted):
+        decoder.decode(first_phrases(), progress=progress, abort=abort)
+    greedy = decoder.decode(first_phrases())
+    assert tuple(progress) == greedy.tokens[:3]
+    drafted = decoder.decode(first_phrases(), draft=progress)
+    assert (drafted.tokens, drafted.drafted) == (greedy.tokens, 3)
 
 
 async def test_a_final_stops_an_interim(engine: MoonshineEngine) -> None:

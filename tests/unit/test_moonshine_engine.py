@@ -24,7 +24,12 @@ class InstantDecoder:
     """Hears nothing, at once."""
 
     def decode(
-        self, samples: npt.NDArray[np.float32], *, draft: Sequence[int], abort: Abort
+        self,
+        samples: npt.NDArray[np.float32],
+        *,
+        draft: Sequence[int],
+        progress: list[int] | None,
+        abort: Abort,
     ) -> Decoded:
         return Decoded((), 1.0, 0, looped=False)
 
