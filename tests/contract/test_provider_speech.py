@@ -174,7 +174,7 @@ async def test_without_times_what_was_spoken_is_estimated() -> None:
 
 async def test_a_voice_that_gives_no_sound_at_all_is_followed_by_the_next() -> None:
     second = TimedTTS()
-    audio, _ = await spoken(chain(Breaking(0, silent=True), second, stall_s=0.1), WHOLE)
+    audio, _ = await spoken(chain(Breaking(0, silent=True), second, stall_s=2), WHOLE)
     assert " ".join(second.texts) == WHOLE
     assert len(audio) == pytest.approx(13 * RATE_HZ // 10 * 2, abs=4 * TAIL_BYTES)
 
