@@ -149,7 +149,7 @@ WHOLE = "The tide is rising now. We should go home before it is dark."
 @pytest.mark.parametrize("silent", [False, True])
 async def test_the_next_voice_goes_on_where_one_broke_off(silent: bool) -> None:
     first, second = Breaking(7, silent=silent), TimedTTS()
-    voice = chain(first, second, stall_s=0.2)
+    voice = chain(first, second, stall_s=2)
     audio, words = await spoken(voice, WHOLE)
     # LiveKit holds back the last frames of what broke off: their words are said again.
     assert second.texts[0] in REST
