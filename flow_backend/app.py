@@ -51,7 +51,7 @@ from flow_backend.store.people import PeopleStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
 from flow_backend.tutor.tutor import Tutor
-from protocol.errors import ProviderError
+from protocol.errors import ParleyError, ProviderError
 from protocol.tracing import tracing_to
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,11 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
         async with AsyncExitStack() as stack:
             stack.push_async_callback(app.state.rate_limit.aclose)
             stack.push_async_callback(slots.aclose)
-            await _open_parts(app, settings, models, stack)
+            try:
+                await _open_parts(app, settings, models, stack)
+            except ParleyError as error:
+                app.state.start_error = error
+                raise
             yield
 
     app = FastAPI(title="Parley", lifespan=lifespan)
@@ -83,6 +87,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app.state.rate_limit = RateLimit(settings.redis_url)
     slots = Slots(settings.redis_url)
     app.state.tracing = None
+    app.state.start_error = None
     add_error_handlers(app)
     # The last one added stands outermost.
     app.add_middleware(Gate, settings=settings, rate_limit=app.state.rate_limit, slots=slots)

@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any, TypedDict
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -158,6 +159,20 @@ SERVER_OPTIONS = ServerOptions(
     # It would hold the inputs that stand in URLs.
     access_log=False,
 )
+
+
+def in_a_sentence(app: FastAPI) -> ASGIApp:
+    """The app, without the stack trace of a start that fails as `app.state.start_error` says."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and app.state.start_error is not None:
+                message = {"type": message["type"], "message": ""}
+            await send(message)
+
+        await app(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+    return served
 
 
 class DrainingServer(uvicorn.Server):

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from rich.console import Console
+
 from speech.moonshine import MoonshineEngine, Transcript, read_recording
 
 
@@ -24,7 +26,8 @@ def listen(file: Path, *, as_json: bool = False) -> None:
             return await engine.transcribe(samples)
 
     started = time.monotonic()
-    heard = asyncio.run(transcribe())
+    with Console(stderr=True).status("Listening"):
+        heard = asyncio.run(transcribe())
     if as_json:
         text = json.dumps(
             {

@@ -18,6 +18,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 600,
     // One file of styles: a view that is loaded again after a failure finds its own there.
     cssCodeSplit: false,
   },
