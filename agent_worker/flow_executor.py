@@ -103,11 +103,15 @@ class FlowExecutor:
         self._opening = asyncio.Lock()
 
     async def open_session(self) -> SessionOpened:
-        """Opens a new session, which later turns belong to.
+        """Opens a new session, which later turns belong to; turns that come meanwhile wait for it.
 
         Raises:
             ParleyError: `flow_not_found`, `backend_unavailable`, or what the backend says.
         """
+        async with self._opening:
+            return await self._open()
+
+    async def _open(self) -> SessionOpened:
         body = await self.call("POST", f"{self._root}/sessions", self._request.model_dump())
         try:
             opened = SessionOpened.model_validate(body)
@@ -215,7 +219,7 @@ class FlowExecutor:
         """
         async with self._opening:
             if self.session_id is None:
-                await self.open_session()
+                await self._open()
         return f"{self._root}/sessions/{quote(self.session_id or '', safe='')}"
 
     async def call(self, method: str, url: str, body: object = None) -> Any:

@@ -193,6 +193,14 @@ async def test_a_forgotten_session_is_opened_anew(
     assert backend.paths("POST").count("sessions") == 2
 
 
+async def test_a_turn_that_comes_while_the_session_is_opened_belongs_to_it(
+    executor: FlowExecutor, backend: ScriptedBackend
+) -> None:
+    _, events = await asyncio.gather(executor.open_session(), read(executor.turn("Hi")))
+    assert spoken(events) == "Hello there."
+    assert backend.paths("POST").count("sessions") == 1
+
+
 async def test_discarding_a_turn_stops_it_once(
     executor: FlowExecutor, backend: ScriptedBackend
 ) -> None:
