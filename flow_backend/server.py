@@ -179,8 +179,9 @@ class DrainingServer(uvicorn.Server):
     """Lets what runs end after a signal, and ends with exit code 0.
 
     From the first SIGTERM or SIGINT on nothing new is admitted and `/readyz` answers 503, while
-    the port stays open for what belongs to running turns. The process ends when nothing is under
-    way, or at the deadline. A second signal ends it at once.
+    the port stays open for what belongs to running turns. Each response closes its connection, so
+    that a balancer may lead the next request elsewhere. The process ends when nothing is under way,
+    or at the deadline. A second signal ends it at once.
 
     Args:
         config: Of the app.
@@ -200,6 +201,8 @@ class DrainingServer(uvicorn.Server):
         if self._deadline is None:
             self._admission.draining = True
             self._deadline = monotonic() + self._drain_s
+            self.config.encoded_headers.append((b"connection", b"close"))
+            self.server_state.default_headers = self.config.encoded_headers
         else:
             self.should_exit = self.force_exit = True
 

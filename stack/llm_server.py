@@ -9,13 +9,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+import httpx
+
 from protocol.errors import ConfigError, ParleyError
 from protocol.settings import load_settings
 from stack.settings import StackSettings
+
+DRAIN_S = 5.0
+"""How long answers may go on after a stop was asked."""
 
 
 def default_model() -> Path | None:
@@ -115,7 +121,22 @@ def serve(settings: StackSettings) -> None:
     sys.stdout.write(f"{path.stem} at {server.listening_address}/v1\n")
     sys.stdout.flush()
     stop.wait()
+    _drain(f"{server.listening_address}/slots")
     del server
+
+
+def _drain(slots_url: str) -> None:
+    """Lets the answers that are being written end, for `DRAIN_S` at most."""
+    deadline = time.monotonic() + DRAIN_S
+    with httpx.Client(trust_env=False, timeout=1.0) as client:
+        while time.monotonic() < deadline:
+            try:
+                slots = client.get(slots_url).json()
+            except (httpx.TransportError, ValueError):
+                return
+            if not any(slot["is_processing"] for slot in slots):
+                return
+            time.sleep(0.05)
 
 
 def main() -> int:

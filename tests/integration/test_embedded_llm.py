@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from flow_backend.llm.base import GenerationParams, Message
+from flow_backend.llm.base import GenerationParams, Message, UsageDelta
 from flow_backend.llm.local import make
 from flow_backend.llm.settings import LLMSettings
 
@@ -53,7 +53,18 @@ async def test_it_speaks_and_keeps_to_a_schema() -> None:
         )
         assert json.loads(found.text)["day"] in ("monday", "tuesday")
         assert await provider.models()
+        # An answer that is being written goes on to its end after the server was asked to stop.
+        written = provider.stream(
+            [Message("user", "Count to ten.")], GenerationParams(max_tokens=12)
+        )
+        deltas = [await anext(written)]
+        server.terminate()
+        deltas += [delta async for delta in written]
+        assert isinstance(deltas[-1], UsageDelta)
+        assert deltas[-1].completion_tokens > 1
+        assert await server.wait() == 0
     finally:
         await provider.aclose()
-        server.terminate()
-        await server.wait()
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
