@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import time
 import wave
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ QUEUE_MS = 60
 AGENT_WITHIN_S = 30.0
 SETTLED_S = 1.0
 """An agent that listens for so long has no more to say."""
+NOBODY_FREE = (
+    "Either no worker runs, or each has as many calls as it takes (MAX_CALLS). Try again in a "
+    "moment; `parley doctor` tells more."
+)
 AUDIBLE = 0.01
 """Root mean square of a frame that counts as sound, of full scale."""
 
@@ -45,6 +50,8 @@ class Invitation:
 
     url: str
     token: str
+    why_alone: Callable[[], Awaitable[str]] | None = None
+    """Tells why no agent comes, as far as the backend knows."""
 
 
 async def invite(
@@ -91,7 +98,8 @@ async def invite(
         found = answer.json()
         if answer.status_code != 201:
             raise ConfigError("start_failed", f"The backend gave no token: {found['message']}")
-        return Invitation(found["server_url"], found["participant_token"])
+        why_alone = functools.partial(_why_alone, backend, headers)
+        return Invitation(found["server_url"], found["participant_token"], why_alone)
     except (ValueError, KeyError, TypeError) as error:
         raise StreamError(
             "stream_malformed", f"What answers at {backend} is not Parley's backend."
@@ -104,6 +112,20 @@ async def _require_flow(client: httpx.AsyncClient, backend: str, flow: str) -> N
     with contextlib.suppress(ValueError, KeyError, TypeError):
         if answer.json()["code"] == "flow_not_found":
             raise FlowError("flow_not_found", f"--flow: there is no flow {flow!r} at {backend}.")
+
+
+async def _why_alone(backend: str, headers: dict[str, str]) -> str:
+    """The backend may know a worker: one that is well and does not come is full."""
+    with contextlib.suppress(httpx.TransportError, ValueError, KeyError, TypeError):
+        async with httpx.AsyncClient(trust_env=False, timeout=5, headers=headers) as client:
+            worker = (await client.get(f"{backend}/api/status")).json()["parts"]["worker"]
+        if worker["ready"]:
+            return (
+                f"All places are taken: the worker has {worker['calls']} calls and takes no more "
+                "(MAX_CALLS). Try again in a moment."
+            )
+        return f"The worker is not well: {worker['detail']}. `parley doctor` tells more."
+    return NOBODY_FREE
 
 
 class Caller:
@@ -342,10 +364,11 @@ class Caller:
                     await self._change()
                 await self._settled()
         except TimeoutError:
+            why_alone = self._invitation.why_alone
+            reason = await why_alone() if why_alone is not None else NOBODY_FREE
             raise StreamError(
                 "backend_unavailable",
-                f"No agent came into the room within {AGENT_WITHIN_S:g} s. Is a worker running? "
-                "`parley doctor` tells.",
+                f"No agent came into the room within {AGENT_WITHIN_S:g} s. {reason}",
             ) from None
 
     async def _settled(self) -> None:
