@@ -106,6 +106,15 @@ class Process:
         """The last lines of its output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends a signal to its group."""
+        os.killpg(self.pid, number)
+
+    async def ended(self) -> int:
+        """Waits for its end; gives the exit code."""
+        assert self._process is not None
+        return await self._process.wait()
+
     async def kill(self) -> None:
         """Ends it at once, as a crash would."""
         await self._end(signal.SIGKILL)

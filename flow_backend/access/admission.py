@@ -18,8 +18,8 @@ from protocol.errors import AccessError, StreamError
 
 STREAMS_PER_CORE = 150
 """300 streams of 40 tokens a second arrive in time on two cores (`parley bench backend`)."""
-SPOKEN_PER_CORE = 16
-"""Answers that Piper speaks ahead of their playback; docs/scaling.md has the measurement."""
+SPOKEN_PER_CORE = 8
+"""Piper takes 0.09 to 0.12 cores to speak as fast as it is listened to (`parley bench tts`)."""
 RETRY_AFTER_S = 2.0
 """What a refused caller is told to wait: when a place becomes free is not known."""
 
