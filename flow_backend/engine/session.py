@@ -357,7 +357,7 @@ class Session:
             return
 
         def give_up() -> None:
-            if turn.stream.readers == 0 and not turn.concluded:
+            if turn.stream.idle and not turn.concluded:
                 self._leave(turn, "abandoned")
 
         self._later(self._parts.limits.reader_grace_s, give_up)

@@ -59,8 +59,12 @@ class TurnStream:
         """Ends the stream of a turn whose process died. It has no number of its own: a reader may
         have seen events that the journal had not yet got, so it comes after what each has."""
         self.readers = 0
+        """Clients of this process."""
+        self.followers = 0
+        """Other processes whose clients read. They have the events elsewhere, too: once the turn is
+        over, nothing is kept for them here, and one that died need not have taken its leave."""
         self.on_idle: Callable[[], None] | None = None
-        """Called when the last reader leaves."""
+        """Called when the last reader or follower leaves."""
         self.observer: Callable[[Event], None] | None = None
         """Sees each event that is added, but for tokens."""
         self._session_id = session_id
@@ -164,6 +168,11 @@ class TurnStream:
         """Takes back a `wait`."""
         self._waiters.discard(waiter)
 
+    @property
+    def idle(self) -> bool:
+        """Nobody reads, here or elsewhere."""
+        return self.readers == 0 and self.followers == 0
+
     def enter(self) -> None:
         """A reader begins."""
         self.readers += 1
@@ -171,7 +180,19 @@ class TurnStream:
     def leave(self) -> None:
         """A reader ends."""
         self.readers -= 1
-        if self.readers == 0 and self.on_idle is not None:
+        self._left()
+
+    def follow(self) -> None:
+        """Clients of another process begin to read."""
+        self.followers += 1
+
+    def unfollow(self) -> None:
+        """They have left."""
+        self.followers -= 1
+        self._left()
+
+    def _left(self) -> None:
+        if self.idle and self.on_idle is not None:
             self.on_idle()
 
 

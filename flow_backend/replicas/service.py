@@ -69,7 +69,7 @@ class Service:
             readers = self._readers.setdefault((session.uid, turn.id), set())
             if reader not in readers:
                 readers.add(reader)
-                turn.stream.enter()
+                turn.stream.follow()
         return {
             "uid": session.uid,
             "turn": turn.id,
@@ -81,6 +81,6 @@ class Service:
         readers = self._readers.get((session.uid, turn.id), set())
         if reader in readers:
             readers.remove(reader)
-            turn.stream.leave()
+            turn.stream.unfollow()
             if not readers:
                 del self._readers[session.uid, turn.id]
