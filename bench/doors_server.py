@@ -48,7 +48,7 @@ def main() -> None:
             api_keys="auto",
             door_rate_limit="",
             address_concurrency=0,
-            max_spoken=1_000,
+            max_sockets=1_000,
             audio_cache_mb=int(sys.argv[1]),
         )
         app = create_app(settings, models=OneModel())

@@ -83,7 +83,7 @@ def create_app(settings: BackendSettings, *, models: Models | None = None) -> Fa
     app = FastAPI(title="Parley", lifespan=lifespan)
     app.state.settings = settings
     app.state.metrics = Metrics()
-    app.state.admission = Admission(settings.max_streams, settings.max_spoken)
+    app.state.admission = Admission(settings.max_streams, settings.max_spoken, settings.max_sockets)
     app.state.rate_limit = RateLimit(settings.redis_url)
     slots = Slots(settings.redis_url)
     app.state.tracing = None

@@ -128,7 +128,7 @@ class _Held(Collector):
         self._voices = voices
 
     def collect(self) -> Iterable[Metric]:
-        engine, cache = self._engine, self._voices.cache
+        engine, cache, admission = self._engine, self._voices.cache, self._admission
         for name, text, value in (
             ("parley_sessions", "Sessions in memory.", engine.session_count),
             ("parley_sessions_busy", "Sessions with a turn that runs.", engine.busy_count),
@@ -142,7 +142,7 @@ class _Held(Collector):
             yield GaugeMetricFamily(name, text, value=value)
         taken = GaugeMetricFamily("parley_places_taken", "What runs, by kind.", labels=["kind"])
         places = GaugeMetricFamily("parley_places", "What may run, by kind.", labels=["kind"])
-        for kind in (self._admission.streams, self._admission.spoken):
+        for kind in (admission.streams, admission.spoken, admission.sockets):
             taken.add_metric([kind.name], kind.taken)
             places.add_metric([kind.name], kind.most)
         yield from (taken, places)

@@ -20,6 +20,8 @@ STREAMS_PER_CORE = 150
 """300 streams of 40 tokens a second arrive in time on two cores (`parley bench backend`)."""
 SPOKEN_PER_CORE = 8
 """Piper takes 0.09 to 0.12 cores to speak as fast as it is listened to (`parley bench tts`)."""
+SOCKETS_PER_CORE = 32
+"""Calls over the WebSocket, each of which is silent, or listens, for most of its time."""
 RETRY_AFTER_S = 2.0
 """What a refused caller is told to wait: when a place becomes free is not known."""
 
@@ -45,19 +47,23 @@ class Admission:
 
     Args:
         streams: Turns and answers in text at once; 0: `STREAMS_PER_CORE`.
-        spoken: Answers with speech and WebSocket calls at once; 0: `SPOKEN_PER_CORE`.
+        spoken: Answers with speech at once; 0: `SPOKEN_PER_CORE`.
+        sockets: WebSocket calls at once; 0: `SOCKETS_PER_CORE`.
 
     Attributes:
         draining: The process is about to end: nothing new begins.
     """
 
-    def __init__(self, streams: int = 0, spoken: int = 0) -> None:
+    def __init__(self, streams: int = 0, spoken: int = 0, sockets: int = 0) -> None:
         cores = os.cpu_count() or 1
         self.streams = Places(
             "streams", "answers", "MAX_STREAMS", streams or STREAMS_PER_CORE * cores
         )
         self.spoken = Places(
             "spoken", "answers with speech", "MAX_SPOKEN", spoken or SPOKEN_PER_CORE * cores
+        )
+        self.sockets = Places(
+            "sockets", "WebSocket calls", "MAX_SOCKETS", sockets or SOCKETS_PER_CORE * cores
         )
         self.draining = False
 
@@ -101,7 +107,15 @@ async def _spoken(connection: HTTPConnection) -> AsyncIterator[None]:
         yield
 
 
+async def _called(connection: HTTPConnection) -> AsyncIterator[None]:
+    admission: Admission = connection.app.state.admission
+    with admission.place(admission.sockets):
+        yield
+
+
 STREAMED = Depends(_streamed)
 """Of routes that answer in text: holds a place until the response is sent."""
 SPOKEN = Depends(_spoken)
-"""Of routes that speak: the same, and for a WebSocket until it is closed."""
+"""Of routes that speak: the same."""
+CALLED = Depends(_called)
+"""Of WebSockets: holds a place until they are closed."""

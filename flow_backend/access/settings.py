@@ -36,7 +36,9 @@ class AccessSettings(EnvSettings):
     """Turns and answers in text at once, of all callers together; further ones get 503 with
     Retry-After. 0: 150 for each core."""
     max_spoken: int = Field(default=0, ge=0, le=1_000_000)
-    """The same for answers with speech and WebSocket calls. 0: 8 for each core."""
+    """The same for answers with speech. 0: 8 for each core."""
+    max_sockets: int = Field(default=0, ge=0, le=1_000_000)
+    """The same for WebSocket calls, for as long as they are open. 0: 32 for each core."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses and networks of reverse proxies whose `X-Forwarded-For` is believed, with commas
     between."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
-from flow_backend.access.admission import SPOKEN
+from flow_backend.access.admission import CALLED
 from flow_backend.access.gate import caller_of
 from flow_backend.doors.voice_call import CallOptions, Client, VoiceCall
 from flow_backend.doors.voice_messages import (
@@ -69,7 +69,7 @@ async def not_a_socket() -> None:
     )
 
 
-@router.websocket("/ws", dependencies=[SPOKEN])
+@router.websocket("/ws", dependencies=[CALLED])
 async def voice_socket(
     socket: WebSocket,
     flow: Annotated[str | None, Query(max_length=200)] = None,

@@ -10,7 +10,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from flow_backend.access.admission import SPOKEN_PER_CORE, STREAMS_PER_CORE, Admission
+from flow_backend.access.admission import (
+    SOCKETS_PER_CORE,
+    SPOKEN_PER_CORE,
+    STREAMS_PER_CORE,
+    Admission,
+)
 from flow_backend.llm.base import Delta, GenerationParams, LLMProvider, Message, TextDelta
 from tests.integration.backend_server import Backend, serve_backend, text_of
 from tests.integration.doors import TellingTTS
@@ -89,25 +94,30 @@ async def test_streams_beyond_the_places_are_refused_and_running_ones_go_on() ->
         assert text_of(await backend.turn("s", "go", "t2", flow="default")) == "one two."
 
 
-async def test_speech_has_places_of_its_own() -> None:
+async def test_speech_and_sockets_have_places_of_their_own() -> None:
     model = HeldModel()
-    async with serve_backend(model, max_streams=1, max_spoken=1) as backend:
+    async with serve_backend(model, max_streams=1, max_spoken=1, max_sockets=1) as backend:
         speak_with(backend, TellingTTS())
         url = f"{backend.url.replace('http', 'ws')}/ws"
-        async with connect(url, proxy=None):
+        async with backend.client.stream("POST", "/api/stream", json={"prompt": "go"}) as running:
+            assert running.status_code == 200
             for method, path, body in SPOKEN:
                 await refused(backend, method, path, body)
-            with pytest.raises(InvalidStatus) as caught:
-                await connect(url, proxy=None)
-            assert caught.value.response.status_code == 503
-            assert int(caught.value.response.headers["Retry-After"]) >= 1
+            async with connect(url, proxy=None):
+                with pytest.raises(InvalidStatus) as caught:
+                    await connect(url, proxy=None)
+                assert caught.value.response.status_code == 503
+                assert int(caught.value.response.headers["Retry-After"]) >= 1
+                shown = (await backend.client.get("/metrics")).text
+                for kind in ("spoken", "sockets"):
+                    assert f'parley_places_taken{{kind="{kind}"}} 1.0' in shown
+                    assert f'parley_places{{kind="{kind}"}} 1.0' in shown
             model.let.set()
-            assert text_of(await backend.turn("s", "go", flow="default")) == "one two."
-            shown = (await backend.client.get("/metrics")).text
-            assert 'parley_places_taken{kind="spoken"} 1.0' in shown
-            assert 'parley_places{kind="spoken"} 1.0' in shown
-        # The place is free once the backend has seen the socket close.
-        while backend.app.state.admission.spoken.taken:  # noqa: ASYNC110 - a socket closes unseen
+            await running.aread()
+        assert text_of(await backend.turn("s", "go", flow="default")) == "one two."
+        # A place is free once the backend has seen that its client is gone.
+        admission = backend.app.state.admission
+        while admission.spoken.taken or admission.sockets.taken:  # noqa: ASYNC110 - seen by no event
             await asyncio.sleep(0.01)
         answer = await backend.client.post("/api/tts", json={"text": "Hello."})
         assert answer.status_code == 200
@@ -116,7 +126,5 @@ async def test_speech_has_places_of_its_own() -> None:
 def test_the_places_follow_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     admission = Admission()
-    assert (admission.streams.most, admission.spoken.most) == (
-        4 * STREAMS_PER_CORE,
-        4 * SPOKEN_PER_CORE,
-    )
+    places = (admission.streams.most, admission.spoken.most, admission.sockets.most)
+    assert places == (4 * STREAMS_PER_CORE, 4 * SPOKEN_PER_CORE, 4 * SOCKETS_PER_CORE)

@@ -198,7 +198,7 @@ async def test_a_client_that_never_reads_is_closed_and_costs_little(
 
 
 async def test_many_connections_are_taken_and_then_limited() -> None:
-    async with serve_backend(REPLIES, door_rate_limit="100/minute", max_spoken=1000) as backend:
+    async with serve_backend(REPLIES, door_rate_limit="100/minute", max_sockets=1000) as backend:
 
         async def once() -> int:
             try:
@@ -238,7 +238,7 @@ async def test_a_storm_of_connections_is_answered_and_leaves_nothing(
     limit: str, accepted: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """1,000 connects as fast as they go, each of which leaves without a word."""
-    async with serve_backend(REPLIES, door_rate_limit=limit, max_spoken=1000) as backend:
+    async with serve_backend(REPLIES, door_rate_limit=limit, max_sockets=1000) as backend:
         quiet(backend)
         port = int(backend.url.rpartition(":")[2])
         at_once = asyncio.Semaphore(100)
