@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -80,6 +82,15 @@ async def taker(stack: ScaledStack, *, but: Worker | None = None) -> Worker:
         await asyncio.sleep(0.05)
 
 
+def node_of(stack: ScaledStack, caller: Caller) -> Part:
+    """The node that holds a call's room."""
+    for node in stack.nodes:
+        for line in node.process.log.read_text().splitlines():
+            if "starting RTC session" in line and caller.room.name in line:
+                return node
+    raise AssertionError("no node has the room")
+
+
 async def test_another_backend_goes_on_with_the_answer_of_one_that_is_killed(
     scaled: ScaledStack,
 ) -> None:
@@ -140,3 +151,46 @@ async def test_a_worker_that_is_asked_to_stop_lets_its_call_end(scaled: ScaledSt
         await ask(one, 2)
         await check(scaled, one, 2)
     assert await leaving.process.ended() == 0
+
+
+async def test_an_upgrade_of_one_part_after_the_other_drops_no_call(scaled: ScaledStack) -> None:
+    async with AsyncExitStack() as until_hung_up:
+        old = await until_hung_up.enter_async_context(scaled.call())
+        await old.until_connected()
+        await ask(old, 1)
+        first = await taker(scaled)
+        # Backends: each is stopped in the middle of an answer.
+        for turn in (2, 3):
+            scaled.model.hold_after = 10
+            begun_s = time.perf_counter()
+            asking = asyncio.ensure_future(ask(old, turn))
+            await old.first_audible_after(begun_s)
+            backend = await owner(scaled)
+            scaled.model.hold_after = None
+            backend.process.send_signal(signal.SIGTERM)
+            assert await backend.process.ended() == 0
+            await asking
+            await backend.start()
+        await check(scaled, old, 3)
+        # The worker of the call takes no other, and is replaced when the call is over.
+        first.process.send_signal(signal.SIGTERM)
+        await first.process.until_said("draining worker")
+        # So does the node that holds the room.
+        node = node_of(scaled, old)
+        node.process.send_signal(signal.SIGTERM)
+        await node.process.until_said("exit requested, shutting down")
+        async with scaled.call() as new:
+            await new.until_connected()
+            await asyncio.gather(ask(old, 4), ask(new, 1))
+            await check(scaled, old, 4)
+            await check(scaled, new, 1)
+            await until_hung_up.aclose()
+            assert await first.process.ended() == 0
+            assert await node.process.ended() == 0
+            await asyncio.gather(first.start(), node.start())
+            # The other node and the other worker have the second call.
+            second = await taker(scaled, but=first)
+            second.process.send_signal(signal.SIGTERM)
+            await ask(new, 2)
+            await check(scaled, new, 2)
+    assert await second.process.ended() == 0
