@@ -21,8 +21,6 @@ def test_every_row_names_a_test_that_there_is() -> None:
 def test_every_test_of_a_fault_stands_in_a_row() -> None:
     named = set(NAMED.findall("\n".join(ROWS)))
     for path in sorted((ROOT / "tests/fault").glob("test_*.py")):
-        if path.name == "test_scaled.py":
-            continue
         tests = re.findall(r"^async def (test_\w+)\(", path.read_text(), re.MULTILINE)
         relative = path.relative_to(ROOT).as_posix()
         assert any((relative, name) in named for name in tests), relative
