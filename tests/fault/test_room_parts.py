@@ -126,7 +126,7 @@ async def test_livekit_fails_and_calls_are_taken_again(
             await rooms.livekit.kill()
             registrations = worker.log.read_text().count("registered worker")
             await rooms.livekit.start(rooms.livekit_http)
-            while worker.log.read_text().count("registered worker") == registrations:
+            while worker.log.read_text().count("registered worker") == registrations:  # noqa: ASYNC110 - a log is read
                 await asyncio.sleep(0.1)
         else:
             os.killpg(rooms.livekit.pid, signal.SIGSTOP)
