@@ -13,7 +13,7 @@ from agent_worker.agent import serve
 from agent_worker.engines import SpeechEngines
 from agent_worker.session import new_session
 from agent_worker.settings import WorkerSettings
-from protocol import logs
+from protocol import leaving, logs
 from protocol.errors import ParleyError
 from protocol.settings import load_settings
 
@@ -55,4 +55,4 @@ def load_ahead() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leaving.run(main)

@@ -1,7 +1,13 @@
 """`python -m stack` is `parley`."""
 
-import sys
-
+from protocol import leaving
 from stack.cli import main
 
-sys.exit(main())
+
+def run() -> None:
+    """What the `parley` script calls."""
+    leaving.run(main)
+
+
+if __name__ == "__main__":
+    run()

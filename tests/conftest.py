@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from protocol import leaving
+
 # How long an example takes on a busy machine says nothing about the code.
 settings.register_profile(
     "parley", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -32,6 +34,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TIME_LIMITS_S[kind]))
     # What fails fast goes first.
     items.sort(key=lambda item: KINDS.index(item.path.relative_to(ROOT).parts[0]))
+
+
+STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """LiveKit's library may abort a process that ends in Python's own way."""
+    if STATUS in config.stash:
+        leaving.leave(config.stash[STATUS])
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ FIRST_USES = """
 import threading
 from agent_worker.__main__ import load_ahead
 from livekit.rtc._ffi_client import FfiClient
+from protocol import leaving
 
 load_ahead()
 found, together = [], threading.Barrier(2)
@@ -23,6 +24,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 print(found[0] is found[1])
+leaving.leave(0)
 """
 
 
