@@ -57,6 +57,8 @@ QUOTATIVES = frozenset({"라고", "이라고", "하고", "라며", "이라며", 
 _QUOTATIVE_PARTS = prefixes(QUOTATIVES)
 PARTICLES = frozenset("とっなのをにはがでもやとか的、，")
 """What goes on after a Japanese quotation or bracket, or a Chinese one."""
+NOMINAL = frozenset("はをがのにもへ")
+"""Particles that a Japanese name goes on with, whatever it ends in: `モーニング娘。は`."""
 SAID = re.compile(r"[^\s，。！？、：“]{0,5}[问問说說道答喊叫]")
 SAID_PART = re.compile(r"[^\s，。！？、：“]{0,6}")
 
@@ -338,7 +340,16 @@ def _wide_ends(candidate: Candidate, marks: str, closers: str, end: int) -> bool
         candidate.run(SAID_PART, end, 6)
     if introduced and "”" in closers and following in "然就便并接":
         return False
+    if following in NOMINAL:
+        return not _is_particle(candidate, end)
     return following not in "，、；："
+
+
+def _is_particle(candidate: Candidate, index: int) -> bool:
+    """Whether the kana at `index` is a particle: words that begin with it go on in kana."""
+    following = candidate.character(index + 1)
+    kana = "ぁ" <= following <= "ゟ"
+    return candidate.text[index] == "を" or (following.isalnum() and not kana)
 
 
 def _picture_end(candidate: Candidate, index: int) -> int:

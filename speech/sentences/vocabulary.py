@@ -127,14 +127,22 @@ MONTHS = frozenset(
 )
 """Months that an ordinal number with a full stop may stand before, in small letters."""
 
-BEFORE_ORDINALS = frozenset(
-    _words("""
-        am im der die das den dem des zum zur vom beim bis ab seit ein eine einem einen einer
-        jeder jede jedes und oder vor nach sein seine ihr ihre mein meine unser unsere dieser
-        diese kein i den det och og
-    """)
+BEFORE_ORDINALS = re.compile(
+    "am|im|der|die|das|den|dem|des|zum|zur|vom|beim|bis|ab|seit|und|oder|vor|nach|i|det|och|og|"
+    "(?:k?ein|[mds]ein|ihr|unser|dies|jed|jen|welch|manch)(?:e[mnrs]?)?|eu(?:er|re[mnrs]?)"
 )
 """Words that an ordinal such as `3.` follows, in German and the Nordic languages."""
+
+OWNER = re.compile(r"[A-ZÄÖÜ][a-zäöüß]+(?:[a-hj-rtv-zäöüß]s|[sxzß]['’]|['’]s)")
+"""A German name in the genitive, before an ordinal too: `Beethovens 9. Sinfonie`."""
+
+ENGLISH = frozenset(
+    _words("""
+        the of to and is are i you we he she it my your our their his its this that these for with
+        from by at on has have had be been not or as if
+    """)
+)
+"""Frequent words of sentences in which a name with an `s` is no genitive: `I have Windows 9.`"""
 
 BEFORE_LETTERS = re.compile(
     r"\b(?:answer|option|choice|plan|grade|vitamin|type|class|section|group|team|letter|hepatitis|"

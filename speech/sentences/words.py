@@ -11,9 +11,11 @@ from speech.sentences.vocabulary import (
     BEFORE_NAMES,
     BEFORE_ORDINALS,
     CALENDAR,
+    ENGLISH,
     KINDS,
     MONTHS,
     OPENERS_OF_SENTENCES,
+    OWNER,
     SHORT_WORDS,
     Kind,
     kind_of,
@@ -152,10 +154,21 @@ def _number_ends(candidate: Candidate, end: int, token: str, words: list[str]) -
         return not _is_in_date(candidate, follow, words[1])
     if not candidate.character(follow).isupper():
         return True
-    before = [word.lower().lstrip(LEADING) for word in words[1:]] + ["", ""]
-    if before[0] in BEFORE_ORDINALS and not (before[0] == "am" and before[1] == "i"):
+    return not (
+        candidate.is_word_of(follow, MONTHS, _MONTH_BEGINNINGS)
+        or (_precedes_ordinal(candidate, words) and not _opens_sentence(candidate, end))
+    )
+
+
+def _precedes_ordinal(candidate: Candidate, words: list[str]) -> bool:
+    """Whether the word before a number may be followed by a German or Nordic ordinal."""
+    before = [word.lstrip(LEADING) for word in words[1:]] + [""]
+    if BEFORE_ORDINALS.fullmatch(before[0].lower()):
+        return before[0].lower() != "am" or before[1].lower() != "i"
+    if not OWNER.fullmatch(before[0]):
         return False
-    return not candidate.is_word_of(follow, MONTHS, _MONTH_BEGINNINGS)
+    sentence = candidate.text[candidate.segment : candidate.at]
+    return ENGLISH.isdisjoint(sentence.lower().split())
 
 
 def _is_in_date(candidate: Candidate, follow: int, previous: str) -> bool:
