@@ -14,8 +14,8 @@ from speech.text import Lexicon, Spoken, SpokenStream
 
 _WORD = re.compile(r"\S+")
 CLAUSE_IDS = 240
-"""An utterance longer than this many phoneme ids (about 120 characters) is cut at a clause: its
-text stage would take longer than its first sound may."""
+"""A sentence longer than this many phoneme ids (about 120 characters) is cut at clauses: its text
+stage would take longer than its first sound may. The first part is the first clause alone."""
 MIN_CLAUSE_IDS = 60
 MAX_IDS = 800
 """Longest utterance; beyond it a cut between words is better than the wait."""
@@ -122,7 +122,7 @@ def _cuts(phonemes: list[str]) -> Iterator[tuple[int, int]]:
             if 2 * (index - first) > MAX_IDS:
                 break
             word = index + 1
-            if clause and 2 * (index - first) > CLAUSE_IDS:
+            if clause and (first == 0 or 2 * (index - first) > CLAUSE_IDS):
                 break
         end = clause or (word if 2 * (len(phonemes) - first) > MAX_IDS else None)
         if end is None:
