@@ -10,7 +10,7 @@ PAGE_SOURCES := $(wildcard web/*.json web/*.ts web/index.html) \
 NODE_PATH_FIRST = PATH="$$(command -v npm >/dev/null || echo $(CURDIR)/$(BIN):)$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run env web web-test dev test e2e unit fault slow nightly soak lint format lock settings audit licences clean
+.PHONY: help run env web web-test dev test e2e unit fault slow nightly soak fuzz lint format lock settings audit licences clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,14 @@ slow: dev $(PAGE) ## the tests that take minutes each, which `make test` leaves 
 nightly: dev $(PAGE) ## what `make test` leaves out, all faults, and a soak of SOAK_MINUTES (15)
 	@$(BIN)/python -m pytest -m "fault or slow" $(ARGS)
 	@$(BIN)/parley bench soak --minutes $(or $(SOAK_MINUTES),15)
+
+# atheris has wheels for Linux on x86-64 only, so it is no dependency and lies beside the environment.
+fuzz: ## fuzz sentences, text, voices' settings and recordings for FUZZ_SECONDS (60) each; Linux only
+	@$(PYTHON) stack/bootstrap.py --dev --without-system
+	@test -d .fuzz/atheris || $(BIN)/uv pip install --quiet --python $(BIN)/python --target .fuzz atheris==3.0.0
+	@for target in sentences text settings recording; do \
+		PYTHONPATH=.fuzz $(BIN)/python -m tests.fuzz $$target -artifact_prefix=.fuzz/ -print_final_stats=1 \
+		-verbosity=0 -max_total_time=$(or $(FUZZ_SECONDS),60) $(ARGS) || exit 1; done
 
 soak: dev $(PAGE) ## half an hour of calls and requests with random faults
 	@$(BIN)/parley bench soak $(ARGS)
