@@ -27,6 +27,9 @@ MAX_MESSAGE_BYTES = 512 * 1024
 """Of a WebSocket; the door's own limits are half of it."""
 SILENT_S = 60
 """A peer that takes nothing, or has vanished without a word, is given up after so long (Linux)."""
+SOCKET_PING_S = 20.0
+"""How often a WebSocket's client is asked whether it is there, and how long it may take to answer:
+one that has vanished gives its place back after twice as long."""
 FREE_FILES = 512
 """So many files, or half of those that the process may open, are kept from clients' connections:
 for models' servers, databases and disks."""
@@ -146,6 +149,8 @@ class ServerOptions(TypedDict):
 
     http: Any
     ws_max_size: int
+    ws_ping_interval: float
+    ws_ping_timeout: float
     ws_per_message_deflate: bool
     access_log: bool
 
@@ -153,6 +158,8 @@ class ServerOptions(TypedDict):
 SERVER_OPTIONS = ServerOptions(
     http=ImpatientHttp,
     ws_max_size=MAX_MESSAGE_BYTES,
+    ws_ping_interval=SOCKET_PING_S,
+    ws_ping_timeout=SOCKET_PING_S,
     # Speech hardly shrinks, compressing it costs time on every frame, and a small frame of a
     # hostile client could grow to a large one.
     ws_per_message_deflate=False,

@@ -158,7 +158,7 @@ class StreamError(ParleyError):
     """A connection between two parts broke, stalled, or said something that is not protocol."""
 
     codes: ClassVar[dict[str, Wire]] = {
-        "backend_unavailable": Wire(503, retryable=True),
+        "backend_unavailable": Wire(503, retryable=True, ws_close=1012),
         "database_unavailable": Wire(503, retryable=True, ws_close=1013),
         "stream_interrupted": Wire(502, retryable=True),
         "stream_stalled": Wire(504, retryable=True),

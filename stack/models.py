@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from protocol.errors import ConfigError, ProviderError
-from speech.downloads import Download
+from speech.fetching import Announced, BrokenOffError, DamagedError, fetch_file
+from stack.fetched import shown
 
 app = typer.Typer(
     help="Better models for the embedded server, and fetching them.",
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 HUB_URL = "https://huggingface.co"
+_PART = re.compile(r"\w[\w.-]*", re.ASCII)
 _SPARE = 1.6
 """Memory for the context and the rest of the stack, as a share of the file's size."""
 
@@ -151,7 +153,8 @@ def located(name: str) -> tuple[str, str]:
         if name == model.name:
             return model.repository, model.file
     parts = name.split("/")
-    if len(parts) != 3 or not all(parts) or not name.endswith(".gguf"):
+    plain = all(_PART.fullmatch(part) for part in parts)
+    if len(parts) != 3 or not plain or not name.endswith(".gguf"):
         raise ConfigError(
             "setting_invalid",
             f"There is no model {name[:60]!r}. There are: "
@@ -166,43 +169,35 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
     Raises:
         ProviderError: `provider_unavailable` if the hub cannot be reached or has no such file;
             `provider_bad_response` if what came is not what the hub announced.
+        ConfigError: `disk_full`, or `setting_invalid` for a folder that cannot be written.
     """
     # Takes half a second, and only downloads need it.
-    from httpx2 import HTTPError
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    from huggingface_hub.utils.tqdm import tqdm
+    from httpx2 import HTTPError, InvalidURL
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import build_hf_headers
 
-    told = Download(file)
-
-    class Bar(tqdm):
-        def update(self, n: float | None = 1) -> bool | None:
-            moved: bool | None = super().update(n)
-            told.moved(int(self.n), int(self.total or 0))
-            return moved
-
+    target = folder / file
     try:
         address = hf_hub_url(repository, file, endpoint=url)
-        wanted = (get_hf_file_metadata(address, endpoint=url).etag or "").lower()
-        with told:
-            path = Path(
-                hf_hub_download(repository, file, local_dir=folder, endpoint=url, tqdm_class=Bar)
-            )
-    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError) as error:
+        told = get_hf_file_metadata(address, endpoint=url)
+        # The hub's tag of a large file is its sha256; a small one's is a git hash.
+        tag = (told.etag or "").lower()
+        if not told.size:
+            raise BrokenOffError("it does not say how large the file is")
+        announced = Announced(told.size, "sha256", tag if len(tag) == 64 else None)
+        with shown(file) as moved:
+            fetch_file(address, target, announced, headers=build_hf_headers(), moved=moved)
+    except DamagedError as error:
+        raise ProviderError(
+            "provider_bad_response",
+            f"{file} arrived damaged ({error}) and was removed. Fetch it again.",
+        ) from error
+    except (BrokenOffError, HTTPError, InvalidURL, HFValidationError, OSError) as error:
+        reason = str(error) if isinstance(error, BrokenOffError) else type(error).__name__
         raise ProviderError(
             "provider_unavailable",
-            f"{repository}/{file} cannot be fetched from {url} ({type(error).__name__}). Check "
-            "the name and the network.",
+            f"{repository}/{file} cannot be fetched from {url} ({reason}). Check the name and the "
+            "network and try again, which goes on from what has come.",
         ) from error
-    # The hub's tag of a large file is its sha256; a small one's is a git hash.
-    if len(wanted) == 64 and _sha256(path) != wanted:
-        path.unlink()
-        raise ProviderError(
-            "provider_bad_response", f"{file} arrived damaged and was removed. Fetch it again."
-        )
-    return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return target

@@ -10,23 +10,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
-from speech.downloads import Download
 from speech.piper.voices import (
     VOICES_URL,
     download_voice,
     installed_voices,
     list_voices,
 )
+from stack.fetched import shown
 
 app = typer.Typer(
     help="The voices that Piper has, and fetching them.",
@@ -85,21 +77,8 @@ def download(
     folder: _Folder = None,
 ) -> None:
     """Fetch voices and check them."""
-    console = Console(stderr=True)
-    name_column = TextColumn("{task.description}")
-    columns = (name_column, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for name in names:
-            task = progress.add_task(name, total=None)
-
-            with Download(name) as told:
-
-                def moved(
-                    done: int, total: int, task: TaskID = task, told: Download = told
-                ) -> None:
-                    progress.update(task, completed=done, total=total)
-                    told.moved(done, total)
-
-                path = download_voice(name, folder=folder, base_url=url.rstrip("/"), progress=moved)
-            sys.stdout.write(f"{path}\n")
-    console.print(f"Set PIPER_VOICE={names[0]} to speak with it.")
+    for name in names:
+        with shown(name) as moved:
+            path = download_voice(name, folder=folder, base_url=url.rstrip("/"), progress=moved)
+        sys.stdout.write(f"{path}\n")
+    Console(stderr=True).print(f"Set PIPER_VOICE={names[0]} to speak with it.")

@@ -105,6 +105,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
+        if scope["type"] == "websocket":
+            send = _naming_subprotocol(scope, send)
         async with AsyncExitStack() as held:
             try:
                 caller = await self._admitted(connection, held)
@@ -112,10 +114,8 @@ class Gate:
                 await refuse(error, scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller
-            if scope["type"] == "websocket":
-                send = _naming_subprotocol(scope, send)
-                if caller.key is not None:
-                    receive = self._until_revoked(connection, receive, send)
+            if scope["type"] == "websocket" and caller.key is not None:
+                receive = self._until_revoked(connection, receive, send)
             await self._app(scope, receive, send)
 
     def _until_revoked(self, connection: HTTPConnection, receive: Receive, send: Send) -> Receive:

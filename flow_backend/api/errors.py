@@ -1,6 +1,8 @@
 """Errors as JSON: `{"code", "message", "retryable", "path"?}` with the status of the table.
 
-OpenAI's routes answer in OpenAI's form, whoever refuses the request.
+OpenAI's routes answer in OpenAI's form, whoever refuses the request. Browsers do not tell a page
+why a WebSocket's handshake was refused: theirs is taken and closed with the reason, where it is
+worth another try.
 """
 
 from __future__ import annotations
@@ -30,19 +32,41 @@ class ErrorResponse(JSONResponse):
     """An error's body, in the form of the route that is asked."""
 
     def __init__(
-        self, body: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None
+        self,
+        body: Mapping[str, Any],
+        status: int,
+        headers: Mapping[str, str] | None = None,
+        *,
+        ws_close: int | None = None,
     ) -> None:
         super().__init__(body, status, headers)
         self._told = body
         self._with = headers
+        self._ws_close = ws_close
+        """How a page's WebSocket is closed; None refuses its handshake."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends it."""
+        if self._ws_close is not None and _is_pages_socket(scope):
+            await send({"type": "websocket.accept"})
+            reason = close_reason(self._told["message"])
+            await send({"type": "websocket.close", "code": self._ws_close, "reason": reason})
+            return
         send_it = super().__call__
         if scope["path"].startswith("/v1/"):
             body = openai_error(self._told, self.status_code)
             send_it = JSONResponse(body, self.status_code, self._with)
         await send_it(scope, receive, send)
+
+
+def _is_pages_socket(scope: Scope) -> bool:
+    """Whether a browser's page opens a WebSocket: only browsers say where a page comes from."""
+    return scope["type"] == "websocket" and any(name == b"origin" for name, _ in scope["headers"])
+
+
+def close_reason(message: str) -> str:
+    """What a close frame has room for: 123 bytes (RFC 6455, section 5.5)."""
+    return message.encode()[:123].decode(errors="ignore")
 
 
 def openai_error(body: Mapping[str, Any], status: int) -> dict[str, Any]:
@@ -65,7 +89,8 @@ def error_response(error: ParleyError) -> ErrorResponse:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
-    return ErrorResponse(error.as_dict(), error.wire.http_status, headers)
+    ws_close = error.wire.ws_close if error.retryable else None
+    return ErrorResponse(error.as_dict(), error.wire.http_status, headers, ws_close=ws_close)
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -221,7 +221,7 @@ class _Run:
             session.plan = with_model(session.plan, reference)
         limits = Limits(
             parallel=voices.settings.speech_parallel,
-            first_alone=True,
+            whole=True,
             stall_s=settings.chat_audio_stall_s,
         )
         return cls(body, session, voice, limits, settings)

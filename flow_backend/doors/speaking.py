@@ -80,9 +80,9 @@ class Limits:
 
     parallel: int = 2
     """Pieces that are synthesised at once."""
-    first_alone: bool = False
-    """The second piece waits until the first is whole: for doors that send pieces whole, where
-    what is made beside the first would only delay the first sound."""
+    whole: bool = False
+    """The door sends pieces whole. They are made in the least time, and the second waits until the
+    first is there: what is made beside it would only delay the first sound."""
     retries: int = 1
     """Further tries of a piece that failed before its first audio, where that can help."""
     stall_s: float = 30.0
@@ -200,7 +200,7 @@ class _Run:
         turn = previous if self._in_order else None
         try:
             async with self._places:
-                if self._limits.first_alone and sequence > 0:
+                if self._limits.whole and sequence > 0:
                     await asyncio.wait([self._jobs[0]])
                 for left in reversed(range(self._limits.retries + 1)):
                     outlet = _Outlet(self._events, turn, self._note_progress)
@@ -215,8 +215,9 @@ class _Run:
             self._unfinished -= 1
 
     async def _synthesise(self, sequence: int, piece: str, outlet: _Outlet) -> None:
-        stream = self._voice.tts.stream(piece, voice=self._voice.id, speed=self._voice.speed)
-        async with aclosing(stream) as chunks:
+        tts = self._voice.tts
+        make = tts.stream_whole if self._limits.whole else tts.stream
+        async with aclosing(make(piece, voice=self._voice.id, speed=self._voice.speed)) as chunks:
             async for chunk in chunks:
                 self._note_progress()
                 await outlet.offer(Audio(sequence, piece, chunk))

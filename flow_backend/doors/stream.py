@@ -110,9 +110,7 @@ async def _events(
                 PieceBuffer(PIECE_CHARS),
                 voice,
                 in_order=False,
-                limits=Limits(
-                    parallel=voices.settings.speech_parallel, first_alone=not body.streamTTS
-                ),
+                limits=Limits(parallel=voices.settings.speech_parallel, whole=not body.streamTTS),
             )
             async with aclosing(spoken):
                 async for event in spoken:

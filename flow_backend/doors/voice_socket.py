@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flow_backend.access.admission import CALLED
 from flow_backend.access.gate import caller_of
+from flow_backend.api.errors import close_reason
 from flow_backend.doors.voice_call import CallOptions, Client, VoiceCall
 from flow_backend.doors.voice_messages import (
     Interrupt,
@@ -161,10 +162,8 @@ def _invalid(error: ValidationError) -> FlowError:
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
     """Says goodbye behind what the client has not read yet, if it reads that in time."""
-    # A close frame's reason has room for 123 bytes (RFC 6455, section 5.5).
-    short = reason.encode()[:120].decode(errors="ignore")
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await socket.close(code, short)
+            await socket.close(code, close_reason(reason))
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return

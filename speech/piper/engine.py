@@ -140,6 +140,7 @@ class PiperEngine:
             sentence_pause_s=sentence_pause_s,
             paragraph_pause_s=paragraph_pause_s,
             seed=seed,
+            whole=True,
         )
         async with aclosing(stream):
             chunks = [chunk async for chunk in stream]
@@ -162,6 +163,7 @@ class PiperEngine:
         sentence_pause_s: float = 0.2,
         paragraph_pause_s: float = 0.5,
         seed: int | None = None,
+        whole: bool = False,
     ) -> AsyncGenerator[SpeechChunk]:
         """Speaks, giving each piece of sound as soon as it is made.
 
@@ -179,6 +181,8 @@ class PiperEngine:
             sentence_pause_s: Silence between sentences.
             paragraph_pause_s: Silence between paragraphs.
             seed: Makes the sound the same each time.
+            whole: Nobody listens before the end: the pieces are as large as saves work, and the
+                whole is there sooner. The sound is the same.
 
         Raises:
             SpeechError: `text_too_long`, `voice_not_found`, `voice_invalid`, `audio_invalid` for
@@ -212,6 +216,7 @@ class PiperEngine:
                 "sentence": sentence_pause_s,
                 "paragraph": paragraph_pause_s,
             },
+            whole=whole,
         )
         while not speaking.over:
             samples, words = await self._step(speaking)
@@ -255,6 +260,7 @@ class _Speaking:
         speaker: int,
         speed: float,
         pauses_s: dict[str, float],
+        whole: bool,
     ) -> None:
         self._text = text
         self._voice = voice
@@ -264,6 +270,7 @@ class _Speaking:
         self._speaker = speaker
         self._speed = speed
         self._pauses_s = pauses_s
+        self._whole = whole
         self._line: Line | None = None
         self._utterance: Utterance | None = None
         self._words: list[WordPlace] = []
@@ -280,7 +287,8 @@ class _Speaking:
     @property
     def deadline_s(self) -> float:
         """When the listener runs out of sound."""
-        return self._began_s + self._track.position_s if self.spoke else self.asked_s
+        sounds = self.spoke and not self._whole
+        return self._began_s + self._track.position_s if sounds else self.asked_s
 
     def cancel(self) -> None:
         """Makes a running step end soon; called from another thread than the one it runs on."""
@@ -302,10 +310,7 @@ class _Speaking:
             utterance = self._prepare(line)
             if self.spoke:
                 return self._track.start_line(self._pauses_s[line.pause]), ()
-            frames = self._voice.pace.first(utterance.frames)
-        else:
-            ahead_s = self.deadline_s - time.monotonic() if self.spoke else 0.0
-            frames = self._voice.pace.following(utterance.frames - utterance.done, ahead_s)
+        frames = self._chunk_frames(utterance)
         began_s = time.monotonic()
         audio = utterance.decode(utterance.done + frames)
         self._voice.pace.measured(frames, time.monotonic() - began_s + waited_s)
@@ -322,6 +327,14 @@ class _Speaking:
             self.spoke = True
             self._began_s = time.monotonic()
         return samples, words
+
+    def _chunk_frames(self, utterance: Utterance) -> int:
+        pace, left = self._voice.pace, utterance.frames - utterance.done
+        if self._whole:
+            return pace.whole(left)
+        if utterance.done == 0 and not self.spoke:
+            return pace.first(left)
+        return pace.following(left, self.deadline_s - time.monotonic() if self.spoke else 0.0)
 
     def _prepare(self, line: Line) -> Utterance:
         utterance = Utterance(

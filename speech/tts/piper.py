@@ -56,8 +56,19 @@ class PiperTTS(TTSProvider):
         return f"{version('piper-tts')} {Path(self._voice or DEFAULT_VOICE).name}"
 
     @override
-    async def stream(
+    def stream(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        return self._spoken(text, voice, speed, whole=False)
+
+    @override
+    def stream_whole(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        return self._spoken(text, voice, speed, whole=True)
+
+    async def _spoken(
+        self, text: str, voice: str | None, speed: float, *, whole: bool
     ) -> AsyncGenerator[SpeechChunk, None]:
         if voice is not None and (_NAME.fullmatch(voice) is None or voice.endswith(".onnx")):
             raise SpeechError(
@@ -70,6 +81,7 @@ class PiperTTS(TTSProvider):
             speed=speed,
             sample_rate_hz=self.native_rate_hz,
             sentence_pause_s=self._pause_s,
+            whole=whole,
         )
         ends = _SENTENCE_END.search(text[-16:]) is not None
         async with aclosing(stream) as chunks:

@@ -240,7 +240,7 @@ async def test_it_asks_for_a_key_and_says_when_all_places_are_taken(
 ) -> None:
     stack = LocalStack(tmp_path)
     key = secrets.token_hex(32)
-    settings = {"API_KEYS": "required", "PARLEY_API_KEY": key, "KEY_CONCURRENCY": "3"}
+    settings = {"API_KEYS": "required", "PARLEY_API_KEY": key, "MAX_SOCKETS": "2"}
     held = []
 
     async def fill() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from flow_backend.access.admission import (
     SOCKETS_PER_CORE,
@@ -16,7 +16,9 @@ from flow_backend.access.admission import (
     STREAMS_PER_CORE,
     Admission,
 )
+from flow_backend.api.errors import close_reason
 from flow_backend.llm.base import Delta, GenerationParams, LLMProvider, Message, TextDelta
+from flow_backend.server import SERVER_OPTIONS, SILENT_S, SOCKET_PING_S
 from tests.integration.backend_server import Backend, serve_backend, text_of
 from tests.integration.doors import TellingTTS
 from tests.integration.test_voice_socket import speak_with
@@ -121,6 +123,75 @@ async def test_speech_and_sockets_have_places_of_their_own() -> None:
             await asyncio.sleep(0.01)
         answer = await backend.client.post("/api/tts", json={"text": "Hello."})
         assert answer.status_code == 200
+
+
+async def closed_page(backend: Backend, **more: Any) -> ConnectionClosed:
+    """What a page is told whose call is not taken."""
+    url = f"{backend.url.replace('http', 'ws')}/ws"
+    async with connect(url, origin=backend.url, proxy=None, **more) as socket:  # type: ignore[arg-type] # any text
+        with pytest.raises(ConnectionClosed) as caught:
+            await socket.recv()
+        return caught.value
+
+
+@pytest.mark.parametrize("setting", ["max_sockets", "address_concurrency"])
+async def test_a_page_is_told_why_its_call_is_not_taken(setting: str) -> None:
+    """Browsers hide the answer to a handshake: a close frame tells."""
+    async with (
+        serve_backend(HeldModel(), **{setting: 1}) as backend,
+        connect(f"{backend.url.replace('http', 'ws')}/ws", proxy=None),
+    ):
+        told = (await closed_page(backend)).rcvd
+        assert told is not None
+        assert told.code == 1013
+        assert "Try again" in told.reason
+        # A page fails without the subprotocol that it offered.
+        offered = await closed_page(backend, subprotocols=["parley", "parley.key.none"])
+        assert offered.rcvd == told
+
+
+async def test_a_page_is_told_that_the_backend_stops() -> None:
+    async with serve_backend(HeldModel()) as backend:
+        backend.app.state.admission.draining = True
+        told = (await closed_page(backend)).rcvd
+        assert told is not None
+        assert (told.code, "about to stop" in told.reason) == (1012, True)
+
+
+def test_a_reason_fits_into_a_close_frame() -> None:
+    assert close_reason("All places are taken.") == "All places are taken."
+    assert close_reason("é" * 100) == "é" * 61
+
+
+async def test_a_client_that_vanished_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends no FIN and answers no ping: the server asks, and then lets go."""
+    monkeypatch.setitem(SERVER_OPTIONS, "ws_ping_interval", 0.2)
+    monkeypatch.setitem(SERVER_OPTIONS, "ws_ping_timeout", 0.2)
+    async with serve_backend(HeldModel(), max_sockets=1) as backend:
+        host, _, port = backend.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101"), head
+        frames = await reader.read()
+        ping, told = frames[:2], frames[6:]
+        assert ping == b"\x89\x04"
+        assert (told[0], int.from_bytes(told[2:4])) == (0x88, 1011)
+        admission = backend.app.state.admission
+        while admission.sockets.taken:  # noqa: ASYNC110 - seen by no event
+            await asyncio.sleep(0.01)
+        async with connect(f"{backend.url.replace('http', 'ws')}/ws", proxy=None):
+            pass
+        writer.transport.abort()
+
+
+def test_clients_are_asked_more_often_than_the_kernel_gives_up() -> None:
+    assert SERVER_OPTIONS["ws_ping_interval"] == SERVER_OPTIONS["ws_ping_timeout"] == SOCKET_PING_S
+    assert 2 * SOCKET_PING_S < SILENT_S
 
 
 def test_the_places_follow_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

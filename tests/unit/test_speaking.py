@@ -154,7 +154,7 @@ class Noting(ToldTTS):
 @pytest.mark.parametrize("first", ["wait a,chunk", "wait a,refuse"])
 async def test_the_first_piece_is_made_alone_where_pieces_are_sent_whole(first: str) -> None:
     tts = Noting()
-    limits = Limits(first_alone=True)
+    limits = Limits(whole=True)
     seen = await run(
         tts, f"{first}\n", "chunk\n", "chunk", limits=limits, on_event=lambda _: tts.gate("a").set()
     )

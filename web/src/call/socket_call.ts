@@ -3,8 +3,9 @@
 import { type Character, GaplessPlayer, type ParleyError, type ServerMessage, VoiceSocket } from "@parley/client";
 import { call as request } from "../api";
 import { apiKey } from "../key";
-import { Call, microphoneProblem, RECONNECT_DELAYS_MS } from "./call";
+import { Call, microphoneProblem } from "./call";
 import { Microphone } from "./microphone";
+import { Redial } from "./redial";
 import { watchSleep } from "./sleep";
 import { waterfallFrom } from "./waterfall";
 
@@ -37,8 +38,7 @@ export class SocketCall extends Call {
   });
   private socket: VoiceSocket | undefined;
   private stalledSinceMs: number | undefined;
-  private failures = 0;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly redial = new Redial();
   private ended = false;
   private sampleRate = 24_000;
   private voicing: string | undefined;
@@ -70,13 +70,11 @@ export class SocketCall extends Call {
     this.socket = new VoiceSocket(
       {
         onOpen: () => {
-          this.failures = 0;
           if (characters.length > 0) this.socket?.setCharacters([...characters]);
           if (!this.getSnapshot().muted) this.socket?.startListening(this.context.sampleRate);
           this.log("connected", "/ws");
-          const { problem } = this.getSnapshot();
-          const solved = problem?.code === "server_down" || problem?.code === "room_full";
-          this.update({ state: "listening", problem: solved ? undefined : problem });
+          this.redial.opened(() => this.connected());
+          if (this.getSnapshot().problem?.code !== "room_full") this.connected();
         },
         onMessage: (message) => this.receive(message),
         onAudio: (pcm, meta) => {
@@ -90,6 +88,14 @@ export class SocketCall extends Call {
     );
   }
 
+  /** Somebody listens at the other end. */
+  private connected(): void {
+    const { problem, state } = this.getSnapshot();
+    const solved = problem?.code === "server_down" || problem?.code === "room_full";
+    const fresh = state === "connecting" || state === "reconnecting";
+    this.update({ ...(fresh && { state: "listening" }), problem: solved ? undefined : problem });
+  }
+
   private sendAudio(pcm: ArrayBuffer): void {
     this.socket?.sendAudio(pcm);
     if (!this.socket?.stalled) this.stalledSinceMs = undefined;
@@ -101,6 +107,7 @@ export class SocketCall extends Call {
   private reconnect(): void {
     if (this.ended || !this.socket?.open) return;
     this.stalledSinceMs = undefined;
+    this.redial.stop();
     this.socket.close();
     this.forgetAnswer();
     this.log("disconnected", "given up");
@@ -125,17 +132,9 @@ export class SocketCall extends Call {
       void this.release();
       return;
     }
-    const delay = RECONNECT_DELAYS_MS[Math.min(this.failures, RECONNECT_DELAYS_MS.length - 1)];
-    this.failures += 1;
-    const full = error.code === "closed_1013";
-    const { problem } = this.getSnapshot();
-    this.update({
-      state: "reconnecting",
-      ...(full && { problem: { code: "room_full" as const } }),
-      ...(this.failures > 1 && problem?.code !== "room_full" && { problem: { code: "server_down" as const } }),
-    });
+    const problem = this.redial.closed(error, this.getSnapshot().problem, () => this.connect());
+    this.update({ state: "reconnecting", problem });
     if (error.code === "network") void this.askWhy();
-    this.timer = setTimeout(() => this.connect(), delay);
   }
 
   /** A browser hides why a WebSocket was refused; the same server's status tells. */
@@ -225,7 +224,7 @@ export class SocketCall extends Call {
 
   private async release(): Promise<void> {
     this.ended = true;
-    clearTimeout(this.timer);
+    this.redial.stop();
     this.stopWatching();
     this.socket?.close();
     this.microphone.close();
