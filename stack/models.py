@@ -173,9 +173,8 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
     """
     # Takes half a second, and only downloads need it.
     from httpx2 import HTTPError, InvalidURL
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import build_hf_headers
 
     target = folder / file
     try:
@@ -186,8 +185,9 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
         if not told.size:
             raise BrokenOffError("it does not say how large the file is")
         announced = Announced(told.size, "sha256", tag if len(tag) == 64 else None)
+        headers = {"Authorization": f"Bearer {token}"} if (token := get_token()) else {}
         with shown(file) as moved:
-            fetch_file(address, target, announced, headers=build_hf_headers(), moved=moved)
+            fetch_file(address, target, announced, headers=headers, moved=moved)
     except DamagedError as error:
         raise ProviderError(
             "provider_bad_response",
