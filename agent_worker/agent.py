@@ -15,6 +15,7 @@ from livekit.agents.job import JobExecutorType
 
 from agent_worker.call import Call
 from agent_worker.flow_executor import tls_context
+from agent_worker.health import HealthPage
 from agent_worker.session import SessionFactory
 from agent_worker.settings import WorkerSettings
 from protocol.errors import ConfigError
@@ -50,8 +51,9 @@ def new_server(
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
-        host=settings.worker_host,
-        port=settings.worker_port,
+        # LiveKit's own page knows nothing of draining: ours is where people look.
+        host="127.0.0.1",
+        port=0,
         prometheus_port=settings.worker_metrics_port,
         job_executor_type=JobExecutorType.THREAD,
         num_idle_processes=min(IDLE_THREADS, settings.calls_at_once),
@@ -85,7 +87,8 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     a second one ends them.
 
     Raises:
-        ConfigError: `start_failed`: LiveKit could not be reached, or refused, many times.
+        ConfigError: `start_failed`: LiveKit could not be reached, or refused, many times;
+            `port_in_use`: so is the health page's.
     """
     if settings.backend_url.startswith("https:"):
         await asyncio.to_thread(tls_context)
@@ -100,14 +103,16 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    running = asyncio.create_task(server.run())
     waiting = asyncio.create_task(asked.wait())
+    running: asyncio.Task[None] | None = None
     try:
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
-            await _drain(server, calls, settings.drain_s, again)
-            await server.aclose()
-        await running
+        async with HealthPage(server, settings):
+            running = asyncio.create_task(server.run())
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await _drain(server, calls, settings.drain_s, again)
+                await server.aclose()
+            await running
     except RuntimeError as error:
         raise ConfigError(
             "start_failed",
@@ -116,7 +121,8 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
         ) from error
     finally:
         waiting.cancel()
-        running.cancel()
+        if running is not None:
+            running.cancel()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
 

@@ -43,6 +43,8 @@ class Process:
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
+        self.url = ""
+        """Where it answers, once it was started."""
         self._argv = argv
         self._env = env
         self._process: asyncio.subprocess.Process | None = None
@@ -53,6 +55,7 @@ class Process:
         Raises:
             ConfigError: `start_failed`, with the last lines of its output.
         """
+        self.url = str(httpx.URL(ready_url).join("/")).rstrip("/")
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,

@@ -115,7 +115,7 @@ async def examine() -> AsyncIterator[Finding]:
     for name, url in (
         ("livekit", livekit_url(settings).replace("ws", "http", 1)),
         ("backend", f"{backend_url(settings)}/readyz"),
-        ("worker", f"http://127.0.0.1:{settings.worker_port}/"),
+        ("worker", f"http://127.0.0.1:{settings.worker_port}/readyz"),
     ):
         yield await _serves(name, url)
     yield await _guarded("tokens", lambda: _tokens(settings))

@@ -128,7 +128,7 @@ def make_plan(
             Part(
                 "worker",
                 _module("agent_worker"),
-                http_ok(f"http://127.0.0.1:{settings.worker_port}/"),
+                http_ok(f"http://127.0.0.1:{settings.worker_port}/readyz"),
                 after=_those(parts, "livekit", "llm", "backend"),
                 env={
                     **shared,

@@ -164,7 +164,9 @@ async def _worker(url: str | None) -> dict[str, Any] | None:
         return None
     try:
         async with httpx.AsyncClient(timeout=_PROBE_S, trust_env=False) as http:
-            health, answer = await asyncio.gather(http.get(url), http.get(f"{url}/worker"))
+            health, answer = await asyncio.gather(
+                http.get(f"{url}/readyz"), http.get(f"{url}/worker")
+            )
         info = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return {"ready": False, "detail": f"{url}: {type(error).__name__}"}

@@ -58,12 +58,6 @@ class Worker(Part):
     async def calls(self) -> int:
         return int((await self.get("/worker")).json().get("active_jobs", 0))
 
-    async def start(self) -> None:
-        await super().start()
-        while not self._said("registered worker"):
-            assert self.process.alive, self.process.tail()
-            await asyncio.sleep(0.05)
-
     async def until_free(self) -> None:
         """Waits until it has no call, and LiveKit knows that it takes one."""
         while await self.calls() or self._full:  # noqa: ASYNC110 - another process
@@ -173,7 +167,7 @@ async def scaled_stack(folder: Path) -> AsyncIterator[ScaledStack]:
             env = {**shared, "BACKEND_URL": stack.backend_url, "WORKER_PORT": str(port)}
             argv = [sys.executable, "-m", "agent_worker"]
             process = Process(f"worker {number}", argv, env, folder / f"worker-{number}.log")
-            worker = Worker(process, port, "/worker")
+            worker = Worker(process, port, "/readyz")
             added(worker)
             stack.workers.append(worker)
         await stack.mend()

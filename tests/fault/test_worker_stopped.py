@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -57,6 +58,12 @@ async def test_it_says_goodbye_and_the_next_caller_is_somebody_elses(
         other = await stack.worker(backend.url, agent_name="parley")
         stopping = asyncio.create_task(stopped.stop())
         await stopped.until_said("draining worker")
+        async with httpx.AsyncClient(trust_env=False) as client:
+            draining = await client.get(f"{stopped.url}/readyz")
+            assert draining.status_code == 503
+            assert draining.text.startswith("draining")
+            assert (await client.get(f"{stopped.url}/healthz")).status_code == 200
+            assert (await client.get(f"{other.url}/readyz")).status_code == 200
         async with call(stack) as next_caller:
             await next_caller.until_connected()
             ended_s = await next_caller.speak(question)

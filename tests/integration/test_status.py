@@ -26,7 +26,7 @@ async def test_the_worker_is_told_with_its_calls(healthy: int, ready: bool, word
     async def info(_: object) -> Response:
         return JSONResponse({"agent_name": "", "active_jobs": 2})
 
-    worker = Starlette(routes=[Route("/", health), Route("/worker", info)])
+    worker = Starlette(routes=[Route("/readyz", health), Route("/worker", info)])
     async with (
         serve_app(worker) as url,
         serve_backend([Reply(say="Hi.", times=None)], worker_url=url) as backend,

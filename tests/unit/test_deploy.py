@@ -88,6 +88,16 @@ def test_services_and_probes_meet_the_containers() -> None:
         assert {probe["httpGet"]["port"] for probe in probes} <= ports
 
 
+def test_a_worker_that_drains_is_unready_and_alive() -> None:
+    (container,) = of_kind("Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
+    paths = {
+        name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")
+    }
+    assert paths == {"liveness": "/healthz", "readiness": "/readyz"}
+    environment = of_kind("ConfigMap")["parley"]["data"]
+    assert environment["WORKER_HOST"] == "0.0.0.0"
+
+
 def test_a_replaced_worker_may_let_its_calls_end() -> None:
     spec = of_kind("Deployment")["worker"]["spec"]["template"]["spec"]
     (container,) = spec["containers"]
