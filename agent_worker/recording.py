@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,11 +16,13 @@ from typing import Any
 from livekit.agents import AgentSession, llm
 from livekit.agents.voice.recorder_io import RecorderIO
 
-from protocol.recordings import ACCOUNT_SUFFIX, SOUND_SUFFIX, forget_old
+from protocol.recordings import ACCOUNT_SUFFIX, PART_SUFFIX, SOUND_SUFFIX, forget_old
 
 logger = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
+OGG_PAGE_BYTES = 27 + 255 + 255 * 255
+"""No page is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,10 @@ class Recording:
     The sound is Ogg Opus in stereo, the caller left and the agent right as far as it was played.
     The account is JSON: whose call it was, when it began, and each message as it was heard, with
     seconds from the beginning of the sound.
+
+    Both have names that end in `.part` until they are whole. A recording that cannot be written to
+    its end, as on a full disk, is deleted: without an account nobody would find it when a person's
+    data are to be deleted.
     """
 
     def __init__(self, session: AgentSession[Any], recorder: RecorderIO, sound: Path) -> None:
@@ -65,11 +73,11 @@ class Recording:
         recorder = RecorderIO(agent_session=session)
         session.input.audio = recorder.record_input(session.input.audio)
         session.output.audio = recorder.record_output(session.output.audio)
-        await recorder.start(output_path=sound)
+        await recorder.start(output_path=_part(sound))
         return cls(session, recorder, sound)
 
     async def end(self, about: CallAbout) -> None:
-        """Closes the files; the account is written last, so that whole recordings have one."""
+        """Closes the files and gives them their names, or deletes them and says why."""
         began_s = self._recorder.recording_started_at or time.time()
         await self._recorder.aclose()
         account = {
@@ -87,17 +95,53 @@ class Recording:
             ],
         }
         try:
-            await asyncio.to_thread(_write, self._sound.with_suffix(ACCOUNT_SUFFIX), account)
+            await asyncio.to_thread(_finish, self._sound, account)
         except OSError as error:
-            logger.error("The account of a recording was not written: %s", error.strerror)
+            logger.error(
+                "The call's recording was given up: %s: %s", self._sound.parent, error.strerror
+            )
 
 
 def _prepare(sound: Path, kept_days: float) -> None:
     sound.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     forget_old(sound.parent, older_than_s=kept_days * DAY_S)
-    sound.touch(mode=0o600, exist_ok=False)
+    _part(sound).touch(mode=0o600, exist_ok=False)
 
 
-def _write(path: Path, account: dict[str, Any]) -> None:
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(account, ensure_ascii=False, indent=1), encoding="utf-8")
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}{PART_SUFFIX}")
+
+
+def _finish(sound: Path, account: dict[str, Any]) -> None:
+    path = sound.with_suffix(ACCOUNT_SUFFIX)
+    try:
+        if not _ends(_part(sound)):
+            free_mb = shutil.disk_usage(sound.parent).free / 1e6
+            raise OSError(
+                errno.EIO, f"the sound was not written to its end; {free_mb:.1f} MB are free there"
+            )
+        _part(path).touch(mode=0o600)
+        text = json.dumps(account, ensure_ascii=False, indent=1)
+        _part(path).write_text(text, encoding="utf-8")
+        _part(sound).replace(sound)
+        _part(path).replace(path)
+    except OSError:
+        for left in (_part(sound), _part(path), sound):
+            left.unlink(missing_ok=True)
+        raise
+
+
+def _ends(sound: Path) -> bool:
+    """Whether an Ogg file's last page says that it is the last (RFC 3533, section 6).
+
+    The encoder tells of its failures in the log alone.
+    """
+    with sound.open("rb") as file:
+        file.seek(max(0, sound.stat().st_size - OGG_PAGE_BYTES))
+        tail = file.read(OGG_PAGE_BYTES)
+    start = tail.rfind(b"OggS")
+    if start < 0 or len(tail) < start + 27:
+        return False
+    segments = tail[start + 27 : start + 27 + tail[start + 26]]
+    whole = start + 27 + tail[start + 26] + sum(segments) == len(tail)
+    return whole and bool(tail[start + 5] & 0x04)

@@ -11,6 +11,8 @@ from typing import Any
 
 SOUND_SUFFIX = ".ogg"
 ACCOUNT_SUFFIX = ".json"
+PART_SUFFIX = ".part"
+"""Behind the others while a file is written."""
 
 
 def accounts(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -42,14 +44,17 @@ def delete(account: Path) -> None:
 
 
 def forget_old(folder: Path, *, older_than_s: float) -> int:
-    """Deletes sound and accounts that were last written so long ago; gives how many files."""
+    """Deletes sound and accounts that were last written so long ago; gives how many files.
+
+    Parts that a worker left behind when it was killed are among them.
+    """
     before = time.time() - older_than_s
-    old = [
-        path
-        for suffix in (SOUND_SUFFIX, ACCOUNT_SUFFIX)
-        for path in folder.glob(f"2*Z{suffix}")
-        if path.stat().st_mtime < before
-    ]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    forgotten = 0
+    for suffix in (SOUND_SUFFIX, ACCOUNT_SUFFIX):
+        for path in (*folder.glob(f"2*Z{suffix}"), *folder.glob(f"2*Z{suffix}{PART_SUFFIX}")):
+            # Other calls give their files names, or delete old ones, meanwhile.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    forgotten += 1
+    return forgotten

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import resource
 import signal
 import sqlite3
@@ -12,11 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, llm
+from livekit.agents.voice import io
 
+from agent_worker import recording
+from agent_worker.recording import CallAbout, Recording
+from agent_worker.room_voice import RoomVoice
+from plugins import provider_speech
 from tests.fault.test_backend_killed import Process, backend
 from tests.fault.test_database_fails import add_talk, local
 from tests.fault.waiting import until_ready, until_unready
+from tests.integration.test_heard import Metronome
+from tests.room_track import RoomTrack
 from tests.scripted_llm import ScriptedLLM
 
 SIZE = 4_000_000
@@ -93,3 +105,72 @@ async def test_turns_are_refused_until_there_is_room(tmp_path: Path, disk: Any) 
         with sqlite3.connect(folder / "parley.db") as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         database.close()
+
+
+class Microphone(io.AudioInput):
+    """Hears noise, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(label="microphone")
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        await asyncio.sleep(0.02)
+        noise = np.random.default_rng(1).integers(-9000, 9000, 480, np.int16)
+        return rtc.AudioFrame(noise.tobytes(), 24_000, 1, 480)
+
+
+@contextmanager
+def full_device(folder: Path) -> Iterator[None]:
+    """What is written goes where there is never room: for who may not mount."""
+
+    def prepare(sound: Path, kept_days: float) -> None:
+        recording._part(sound).symlink_to("/dev/full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "_prepare", prepare)
+        yield
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """Room for the beginning alone."""
+    with small_disk(folder) as (fill, _):
+        with (folder / "room").open("wb") as file:
+            file.write(bytes(8192))
+        fill(None)  # type: ignore[arg-type] # needs no process
+        (folder / "room").unlink()
+        yield
+
+
+@pytest.mark.parametrize("disk", [pytest.param(full_disk, marks=pytest.mark.slow), full_device])
+async def test_a_call_goes_on_without_its_recording(
+    tmp_path: Path, disk: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    voice = Metronome()
+    voice.may_speak.set()
+    session: AgentSession[None] = AgentSession(
+        tts=provider_speech.TTS(voice), tts_text_transforms=None
+    )
+    out = RoomVoice(RoomTrack())  # type: ignore[arg-type]
+    out.start()
+    session.input.audio, session.output.audio = Microphone(), out
+    with disk(tmp_path):
+        await session.start(Agent(instructions=""), record=False, session_host=False)
+        recorded = await Recording.begin(session, tmp_path, kept_days=30)
+        assert recorded is not None
+        await session.say("One two three.")
+        # The encoder has met the end of the disk.
+        await recorded._recorder._close_fut
+        await session.say("Four five six.")
+        said = [
+            item.text_content for item in session.history.items if isinstance(item, llm.ChatMessage)
+        ]
+        assert said == ["One two three.", "Four five six."]
+        with caplog.at_level(logging.ERROR, "agent_worker"):
+            await recorded.end(CallAbout("room", "caller", []))
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "agent_worker.recording"]
+        assert "given up" in line
+        left = await asyncio.to_thread(lambda: {path.name for path in tmp_path.iterdir()})
+        assert left - {"filler"} == set()
+    await session.aclose()
+    await out.aclose()

@@ -42,8 +42,9 @@ def test_old_recordings_are_forgotten_and_strange_files_stay(tmp_path: Path) -> 
     made(tmp_path, "20261121T110000.000000Z", "new")
     strange = tmp_path / "album.ogg"
     strange.write_bytes(b"OggS")
+    (tmp_path / "20261001T110000.000000Z.ogg.part").write_bytes(b"OggS")
     for path in (*tmp_path.glob("20261001*"), strange):
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    assert forget_old(tmp_path, older_than_s=86_400) == 2
+    assert forget_old(tmp_path, older_than_s=86_400) == 3
     assert sessions(tmp_path) == ["new"]
     assert strange.exists()
