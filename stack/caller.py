@@ -21,7 +21,7 @@ from livekit import rtc
 from pydantic import SecretStr
 
 from agent_worker.flow_executor import key_header
-from protocol.errors import ConfigError, FlowError, StreamError
+from protocol.errors import AccessError, ConfigError, FlowError, ParleyError, StreamError
 
 RATE_HZ = 48_000
 FRAME_SAMPLES = RATE_HZ // 50
@@ -37,6 +37,20 @@ NOBODY_FREE = (
 )
 AUDIBLE = 0.01
 """Root mean square of a frame that counts as sound, of full scale."""
+
+LOST = (
+    "the connection was lost and could not be made again (a ticket to a room lets nobody in after "
+    "TOKEN_TTL_S); call again for a new one"
+)
+CLOSED = "the room was closed"
+WHY_GONE = {
+    rtc.DisconnectReason.CLIENT_INITIATED: CLOSED,
+    rtc.DisconnectReason.DUPLICATE_IDENTITY: "somebody else came in under the same name",
+    rtc.DisconnectReason.SERVER_SHUTDOWN: "the LiveKit server was stopped",
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: CLOSED,
+    rtc.DisconnectReason.ROOM_DELETED: CLOSED,
+    rtc.DisconnectReason.ROOM_CLOSED: CLOSED,
+}
 
 TRANSCRIPTION_TOPIC = "lk.transcription"
 CHAT_TOPIC = "lk.chat"
@@ -141,6 +155,7 @@ class Caller:
         ConfigError: `tool_missing` if the devices are wanted and there are none;
             `setting_invalid` if the recording cannot be written.
         StreamError: `backend_unavailable` if the room cannot be joined, or no agent comes.
+        AccessError: `unauthorized` if the room's ticket is refused.
     """
 
     def __init__(
@@ -180,11 +195,7 @@ class Caller:
             try:
                 await self._room.connect(self._invitation.url, self._invitation.token)
             except rtc.ConnectError as error:
-                raise StreamError(
-                    "backend_unavailable",
-                    f"The room at {self._invitation.url} cannot be joined: {error}. Is the LiveKit "
-                    "server running, and does its key fit?",
-                ) from error
+                raise _not_let_in(self._invitation.url, str(error)) from None
             opened.push_async_callback(self._room.disconnect)
             opened.push_async_callback(self._cancel_tasks)
             await self._room.local_participant.publish_track(
@@ -263,7 +274,7 @@ class Caller:
         self._room.on("participant_attributes_changed", self._on_attributes)
         self._room.on("track_subscribed", self._on_track)
         self._room.on("participant_disconnected", self._on_participant_left)
-        self._room.on("disconnected", lambda reason: self._end("the room was closed"))
+        self._room.on("disconnected", lambda reason: self._end(WHY_GONE.get(reason, LOST)))
         self._room.register_text_stream_handler(TRANSCRIPTION_TOPIC, self._on_text)
 
     def _meet(self, participant: rtc.RemoteParticipant) -> None:
@@ -425,6 +436,28 @@ def open_devices() -> rtc.PlatformAudio:
         devices.close()
         raise _no_devices()
     return devices
+
+
+def _not_let_in(url: str, told: str) -> ParleyError:
+    """What LiveKit's client says holds the whole ticket, which is nobody's business."""
+    why = told.rpartition("error: ")[2]
+    if "401" not in told:
+        return StreamError(
+            "backend_unavailable",
+            f"The room at {url} cannot be joined: {why}. Is the LiveKit server running?",
+        )
+    if "(exp)" in why or "(nbf)" in why:
+        return AccessError(
+            "unauthorized",
+            f"The ticket to the room at {url} has expired, or is not valid yet. Ask for a new one; "
+            "if it was new, the clocks of the backend and the LiveKit server differ by more than a "
+            "minute.",
+        )
+    return AccessError(
+        "unauthorized",
+        f"The LiveKit server at {url} refuses the ticket that the backend gave ({why}): "
+        "LIVEKIT_API_KEY and LIVEKIT_API_SECRET of the backend must be the server's.",
+    )
 
 
 def _no_devices() -> ConfigError:
