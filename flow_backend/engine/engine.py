@@ -124,7 +124,8 @@ class Engine:
     async def __aenter__(self) -> Engine:
         at_once = self._alone and self._parts.keeper is None
         lost_before = time() if at_once else time() - _LOST_AFTER_S
-        await recover_lost_turns(self._parts.sessions, lost_before)
+        held = set() if self._replicas is None else await self._held_elsewhere(time())
+        await recover_lost_turns(self._parts.sessions, lost_before, held)
         await self._parts.outbox.recover(whatever_claimed=self._alone)
         self._sweeper = asyncio.create_task(self._sweep(), name="session sweeper")
         if self._replicas is not None:
@@ -453,6 +454,8 @@ class Engine:
             for session in self._sessions.values()
             if session.busy or monotonic() - session.used_at_s < limits.session_idle_s
         }
+        if self._replicas is not None:
+            in_use |= await self._held_elsewhere(now)
         for flow_id, session_id in await parts.sessions.end_idle(
             now - limits.session_idle_s, in_use
         ):
@@ -464,3 +467,15 @@ class Engine:
         await parts.passages.forget(now - max(limits.session_kept_s, _PASSAGES_KEPT_S))
         await recover_lost_turns(parts.sessions, now - _LOST_AFTER_S, in_use)
         await parts.outbox.recover()
+
+    async def _held_elsewhere(self, now: float) -> set[str]:
+        """Uids of sessions that only look idle or lost: another replica has them.
+
+        Its clock may be behind ours; it ends them itself.
+        """
+        assert self._replicas is not None
+        overdue = await self._parts.sessions.overdue(
+            now - self._parts.limits.session_idle_s, now - _LOST_AFTER_S
+        )
+        others = {key: uid for key, uid in overdue.items() if key not in self._sessions}
+        return {others[key] for key in await self._replicas.held(list(others))}

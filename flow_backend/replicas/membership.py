@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -90,6 +90,22 @@ class Membership:
         except RedisError as error:
             raise _unreachable() from error
         return str(owner.decode() if isinstance(owner, bytes) else owner)
+
+    async def held(self, keys: Sequence[SessionKey]) -> set[SessionKey]:
+        """Those of these sessions that a living replica has; all, while Redis cannot be asked."""
+        if not keys:
+            return set()
+        try:
+            found: list[Any] = await self._redis.mget([_session_key(key) for key in keys])
+            owners = [o.decode() if isinstance(o, bytes) else o for o in found]
+            living = {
+                owner
+                for owner in set(owners)
+                if owner and await self._redis.exists(f"{_REPLICA}{owner}")
+            }
+        except RedisError:
+            return set(keys)
+        return {key for key, owner in zip(keys, owners, strict=True) if owner in living}
 
     async def release(self, keys: Iterable[SessionKey]) -> None:
         """Lets go of sessions that are in the database; without Redis they follow the lease."""

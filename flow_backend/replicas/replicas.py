@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -73,6 +73,10 @@ class Replicas:
     async def lives(self, replica_id: str) -> bool:
         """Whether a replica lives."""
         return await self._membership.lives(replica_id)
+
+    async def held(self, keys: Sequence[SessionKey]) -> set[SessionKey]:
+        """Those of these sessions that a living replica has."""
+        return await self._membership.held(keys)
 
     async def release(self, keys: Iterable[SessionKey]) -> None:
         """Lets go of sessions that are in the database."""

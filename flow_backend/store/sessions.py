@@ -215,6 +215,25 @@ class SessionStore:
                 update(sessions).where(sessions.c.uid == uid).values(state=json.dumps(state))
             )
 
+    async def overdue(self, idle_since: float, silent_since: float) -> dict[tuple[str, str], str]:
+        """Uids of sessions that look idle, or whose turns look lost, by flow and session id.
+
+        Args:
+            idle_since: Unix seconds.
+            silent_since: As in `take_lost_turns`.
+        """
+        silent = select(turns.c.session_uid).where(
+            turns.c.status == "running", turns.c.updated_at < silent_since
+        )
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(
+                select(sessions.c.uid, sessions.c.flow_id, sessions.c.session_id).where(
+                    (sessions.c.ended.is_(False) & (sessions.c.last_used_at < idle_since))
+                    | sessions.c.uid.in_(silent)
+                )
+            )
+            return {(flow_id, session_id): uid for uid, flow_id, session_id in rows}
+
     async def end_idle(self, idle_since: float, in_use: set[str]) -> list[tuple[str, str]]:
         """Ends sessions that nobody has used since a time; gives their flow and session ids.
 
