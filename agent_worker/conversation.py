@@ -11,7 +11,8 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from agent_worker.flow_executor import FlowExecutor, FlowTurn
+from agent_worker.flow_executor import FlowExecutor
+from agent_worker.flow_turn import FlowTurn
 from agent_worker.waterfall import Waterfalls
 from protocol.errors import ParleyError
 from protocol.events import Done, Dtmf, Event, NodeStarted, Token, Transfer
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 Action = Transfer | Dtmf
 """What a flow asks of the call."""
+LEAVING_S = 8.0
+"""How long the last calls are tried after a call is over: a backend that restarts hears them."""
 KEPT_TURNS = 8
 """Settled turns are forgotten; so are the oldest, should a session fail to settle them."""
 
@@ -133,6 +136,7 @@ class Conversation:
         report = HeardReport(
             text=text, interrupted=interrupted, estimated=estimated and interrupted
         )
+        turn.flow_turn.note_heard(report)
         self._settle(turn, lambda: turn.flow_turn.heard(report))
 
     def discard(self, turn_id: str) -> None:
@@ -142,13 +146,15 @@ class Conversation:
             self.waterfalls.discarded(turn_id)
             self._settle(turn, turn.flow_turn.discard)
 
-    async def aclose(self, timeout_s: float = 3.0) -> None:
+    async def aclose(self, timeout_s: float = LEAVING_S) -> None:
         """Takes open guesses back and waits, for so long at most, until all calls are made."""
         for turn in list(self._turns.values()):
             if not turn.committed:
                 self.discard(turn.id)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            if late:
+                logger.warning("The backend was not told about turns: it is away (%d)", len(late))
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

@@ -1,10 +1,8 @@
 """The client of the flow backend: sessions, turns and their events.
 
 `FlowExecutor` speaks for one session of one flow. `process_user_input_streaming` is the simple
-form: text in, pieces of the answer out. `FlowTurn` is the richer one: a turn with an id of the
-caller's choosing that may start before the user has finished (`speculative`), and is then
-committed, reported as heard, or discarded. A stream whose connection drops goes on at the next
-event (`Last-Event-ID`), with nothing lost or doubled. Contract: docs/flow-protocol.md.
+form: text in, pieces of the answer out; `turn` gives the richer one. Contract:
+docs/flow-protocol.md.
 """
 
 from __future__ import annotations
@@ -14,29 +12,21 @@ import functools
 import ssl
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
-from httpx_sse import EventSource, SSEError
 from pydantic import SecretStr, ValidationError
 
+from agent_worker.flow_turn import FlowTurn
 from protocol.errors import FlowError, ParleyError, StreamError, error_for
-from protocol.events import (
-    TERMINAL_TYPES,
-    Error,
-    Event,
-    Token,
-    event_id,
-    parse_event,
-    parse_event_id,
-)
-from protocol.tracing import HEADER, SpanIds
-from protocol.turns import HeardReport, SessionOpened, SessionRequest, SessionState, TurnRequest
+from protocol.events import Token
+from protocol.tracing import SpanIds
+from protocol.turns import HeardTurn, SessionOpened, SessionRequest, SessionState, TurnRequest
 
 SIMPLE_FORM_MAX_BYTES = 4096
 """Longer inputs do not go into a URL."""
@@ -56,11 +46,16 @@ class StreamLimits:
     call_s: float = 5.0
     """Limit of every call that is not a stream."""
     told_s: float = 20.0
-    """How long commits and reports of what was heard are tried again."""
+    """How long a commit is tried again."""
 
 
 class FlowExecutor:
     """One session of one flow at the backend.
+
+    Attributes:
+        session_id: The session, once it is known.
+        untold: Reports of what was heard that the backend has not confirmed, by turn; the request
+            of each new turn carries them.
 
     Args:
         flow_id: The flow to run.
@@ -87,6 +82,7 @@ class FlowExecutor:
     ) -> None:
         self.flow_id = flow_id
         self.session_id = session_id
+        self.untold: dict[str, HeardTurn] = {}
         self.limits = limits or StreamLimits()
         self._root = f"{backend_url.rstrip('/')}/api/flows/{quote(flow_id, safe='')}"
         self._request = SessionRequest(
@@ -244,34 +240,45 @@ class FlowExecutor:
         except ValueError as error:
             raise self._stranger() from error
 
-    async def tell(self, url: str, body: object = None) -> None:
+    async def tell(self, url: str, body: object = None, *, for_s: float) -> None:
         """A POST that may be repeated, until it is taken or cannot be.
 
         Raises:
-            ParleyError: As `call`, after `told_s` for a failure that may pass.
+            ParleyError: As `call`, after `for_s` for a failure that may pass.
         """
         began = time.monotonic()
         while True:
             try:
                 await self.call("POST", url, body)
             except ParleyError as error:
-                if not error.retryable or time.monotonic() - began > self.limits.told_s:
+                spent_s = time.monotonic() - began
+                if not error.retryable or spent_s > for_s:
                     raise
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(min(2.0, 0.3 + spent_s / 20))
             else:
                 return
+
+    def forget_session(self) -> None:
+        """The backend knows the session no longer: the next use opens a new one."""
+        self.session_id = None
+        self.untold.clear()
 
     def _stranger(self) -> StreamError:
         return StreamError(
             "stream_malformed", f"What answers at {self._root} is not Parley's backend."
         )
 
-    def stream(
+    @asynccontextmanager
+    async def stream(
         self, method: str, url: str, body: object, headers: dict[str, str]
-    ) -> AbstractAsyncContextManager[httpx.Response]:
-        """One streaming call, with the limits of streams."""
+    ) -> AsyncIterator[httpx.Response]:
+        """One streaming call, with the limits of streams.
+
+        Raises:
+            ParleyError: What the backend says instead of a stream.
+        """
         limits = self.limits
-        return self._client.stream(
+        async with self._client.stream(
             method,
             url,
             json=body,
@@ -282,212 +289,11 @@ class FlowExecutor:
                 write=limits.call_s,
                 pool=limits.connect_s,
             ),
-        )
-
-
-class FlowTurn:
-    """One turn: its events, and the calls about it.
-
-    Attributes:
-        turn_id: Names the turn in every call.
-        span: The parent of the backend's spans.
-        accepted: The backend has taken the request.
-        finished: The last event (`done`, `error` or `cancelled`) has been read, or the turn failed.
-        stopped: It was discarded or cancelled from here.
-    """
-
-    def __init__(
-        self,
-        executor: FlowExecutor,
-        request: TurnRequest,
-        url_form: bool = False,
-        span: SpanIds | None = None,
-    ) -> None:
-        assert request.turn_id is not None
-        self.turn_id = request.turn_id
-        self.span = span
-        self.accepted = False
-        self.finished = False
-        self.stopped = False
-        self._executor = executor
-        self._request = request
-        self._url_form = url_form
-        self._asked = False
-        self._answered = asyncio.Event()
-        self._last_seq = 0
-        self._dropped_at: float | None = None
-
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Starts the turn and gives its events up to the last one.
-
-        To be read once. Closing it early drops the connection only: `discard` stops the turn.
-
-        Raises:
-            ParleyError: What the backend says before or in the stream; `backend_unavailable` or
-                `stream_interrupted` when it cannot be reached (again) within `resume_s`;
-                `stream_stalled`; `stream_malformed`.
-        """
-        reopened = False
-        try:
-            while not self.stopped:
-                try:
-                    async with aclosing(self._attempt()) as attempt:
-                        async for event in attempt:
-                            self.finished = event.type in TERMINAL_TYPES
-                            if isinstance(event, Error):
-                                raise error_for(
-                                    event.code, event.message, retryable=event.retryable
-                                )
-                            yield event
-                            if self.finished:
-                                return
-                except FlowError as error:
-                    # The backend has forgotten the session: it was idle for too long, or its
-                    # database is gone. A new one lets the conversation go on.
-                    if error.code != "session_not_found" or self._last_seq or reopened:
-                        raise
-                    reopened = True
-                    self._executor.session_id = None
-                except httpx.TransportError as error:
-                    await self._wait_to_resume(error)
-                except StreamError as error:
-                    if error.code != "backend_unavailable":
-                        raise
-                    await self._wait_to_resume(error)
-                else:
-                    await self._wait_to_resume(None)
-        except ParleyError:
-            self.finished = True
-            raise
-        finally:
-            self._answered.set()
-
-    async def commit(self) -> None:
-        """Says that the user's turn is over; until then nothing with side effects runs.
-
-        Raises:
-            ParleyError: As the backend says; `backend_unavailable`.
-        """
-        if not self._request.speculative:
-            return
-        if not self._asked:
-            self._request = self._request.model_copy(update={"speculative": False})
-        elif await self._is_known():
-            await self._executor.tell(f"{await self._url()}/commit")
-
-    async def heard(self, report: HeardReport) -> None:
-        """Reports what the user really heard of the answer.
-
-        Raises:
-            ParleyError: As the backend says; `backend_unavailable`.
-        """
-        if await self._is_known():
-            body = report.model_dump(exclude_none=True)
-            await self._executor.tell(f"{await self._url()}/heard", body)
-
-    async def discard(self) -> None:
-        """Takes the turn back (speculative) or cancels it (committed). Repeats do nothing.
-
-        Raises:
-            ParleyError: As the backend says; `backend_unavailable`.
-        """
-        if self.stopped:
-            return
-        self.stopped = True
-        if not self._asked:
-            return
-        try:
-            await self._executor.call("DELETE", await self._url())
-        except FlowError as error:
-            # Stopped before the request arrived.
-            if error.code != "turn_not_found":
-                raise
-
-    async def _is_known(self) -> bool:
-        """Whether the backend took the turn; waits for its answer."""
-        if not self._asked:
-            return False
-        try:
-            async with asyncio.timeout(self._executor.limits.call_s):
-                await self._answered.wait()
-        except TimeoutError:
-            return False
-        return self.accepted
-
-    async def _url(self) -> str:
-        return f"{await self._executor.session_url()}/turns/{quote(self.turn_id, safe='')}"
-
-    async def _attempt(self) -> AsyncGenerator[Event, None]:
-        """The events of one connection: the turn from its start, or from the last event on."""
-        limits = self._executor.limits
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-        if self.span is not None:
-            headers[HEADER] = self.span.header
-        if self._last_seq:
-            method, url, body = "GET", f"{await self._url()}/events", None
-            headers["Last-Event-ID"] = event_id(self.turn_id, self._last_seq)
-        elif self._url_form:
-            query = urlencode({"input": self._request.input, "turn_id": self.turn_id})
-            method, url, body = "GET", f"{self._executor.stream_url()}?{query}", None
-        else:
-            # The same turn id and input again give the same turn, never a second one.
-            method, url = "POST", f"{await self._executor.session_url()}/turns"
-            body = self._request.model_dump(exclude_none=True)
-        self._asked = True
-        async with self._executor.stream(method, url, body, headers) as response:
+        ) as response:
             if response.is_error:
                 await response.aread()
                 raise _refusal(response)
-            self.accepted = True
-            self._answered.set()
-            may_wait = False
-            async with aclosing(EventSource(response).aiter_sse()) as stream:
-                while True:
-                    try:
-                        async with asyncio.timeout(None if may_wait else limits.event_s):
-                            sse = await anext(stream)
-                    except StopAsyncIteration:
-                        return
-                    except TimeoutError as error:
-                        raise StreamError(
-                            "stream_stalled",
-                            f"Turn {self.turn_id} gave nothing for {limits.event_s:g} s.",
-                        ) from error
-                    except SSEError as error:
-                        raise StreamError("stream_malformed", f"{url}: {error}") from error
-                    # httpx-sse gives an event without data for a comment (a ping).
-                    event = self._read(sse.id, sse.data) if sse.data else None
-                    if event is not None:
-                        may_wait = event.type == "waiting_for_commit"
-                        yield event
-
-    def _read(self, sse_id: str, data: str) -> Event | None:
-        """Parses one event; None for a type that is not known here, or one read before."""
-        try:
-            seq = parse_event_id(sse_id)[1] if sse_id else self._last_seq + 1
-            event = parse_event(data)
-        except ValueError as error:
-            raise StreamError(
-                "stream_malformed", f"Turn {self.turn_id}: an event that is not of the protocol."
-            ) from error
-        if seq <= self._last_seq:
-            return None
-        self._last_seq = seq
-        self._dropped_at = None
-        return event
-
-    async def _wait_to_resume(self, cause: Exception | None) -> None:
-        """Waits before the next attempt, or gives up."""
-        now = time.monotonic()
-        if self._dropped_at is None:
-            self._dropped_at = now
-        spent_s = now - self._dropped_at
-        if spent_s > self._executor.limits.resume_s:
-            code = "stream_interrupted" if self._last_seq else "backend_unavailable"
-            raise StreamError(
-                code, f"Turn {self.turn_id}: no connection to the backend for {spent_s:.1f} s."
-            ) from cause
-        await asyncio.sleep(min(1.0, 0.05 + spent_s))
+            yield response
 
 
 def key_header(api_key: SecretStr | None) -> dict[str, str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+MOST_REPORTS = 8
+"""In one request of a turn."""
+TurnId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")]
 
 
 class Body(BaseModel):
@@ -14,17 +18,6 @@ class Body(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class TurnRequest(Body):
-    """Starts a turn, or joins the one with the same `turn_id` and input."""
-
-    input: str = Field(max_length=100_000)
-    turn_id: str | None = Field(
-        default=None, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$"
-    )
-    speculative: bool = False
-    """The user may still be speaking: nothing with side effects runs before the commit."""
 
 
 class HeardWord(Body):
@@ -46,6 +39,24 @@ class HeardReport(Body):
     words: list[HeardWord] | None = None
     estimated: bool = False
     """The position was estimated because the voice gives no word timings."""
+
+
+class HeardTurn(HeardReport):
+    """The report of an earlier turn, in the request of a new one."""
+
+    turn_id: TurnId
+
+
+class TurnRequest(Body):
+    """Starts a turn, or joins the one with the same `turn_id` and input."""
+
+    input: str = Field(max_length=100_000)
+    turn_id: TurnId | None = None
+    speculative: bool = False
+    """The user may still be speaking: nothing with side effects runs before the commit."""
+    heard: list[HeardTurn] | None = Field(default=None, max_length=MOST_REPORTS)
+    """What was heard of earlier turns, where the backend has not confirmed a report of it; it
+    counts before this turn begins."""
 
 
 class SessionRequest(Body):
@@ -77,6 +88,8 @@ class TranscriptEntry(BaseModel):
     interrupted: bool = False
     heard: bool = False
     """The heard report, or the next turn, has settled this text."""
+    estimated: bool = False
+    """Where it was cut off is a guess: the voice does not tell when its words are heard."""
 
 
 class SessionState(BaseModel):

@@ -51,7 +51,9 @@ async def stream(
 )
 async def start_turn(session: SessionDep, body: TurnRequest, request: Request) -> Response:
     """Runs a turn in a session that was opened before."""
-    turn = await session.start_turn(body.input, body.turn_id, speculative=body.speculative)
+    turn = await session.start_turn(
+        body.input, body.turn_id, speculative=body.speculative, heard=body.heard or ()
+    )
     _trace(request, turn)
     return _stream(request, turn)
 
@@ -91,7 +93,7 @@ async def commit(session: SessionDep, turn_id: TurnId) -> None:
 @router.post(TURN + "/heard", status_code=204, response_class=Response)
 async def heard(session: SessionDep, turn_id: TurnId, body: HeardReport) -> None:
     """What the user really heard of a turn."""
-    await session.heard(await session.turn(turn_id), body.text, interrupted=body.interrupted)
+    await session.heard(await session.turn(turn_id), body)
 
 
 @router.delete(TURN, status_code=204, response_class=Response)

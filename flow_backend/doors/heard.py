@@ -46,6 +46,11 @@ class HeardAudio:
         """Some audio has been sent."""
         return bool(self._pieces)
 
+    @property
+    def estimated(self) -> bool:
+        """The voice gives no word timings for some of it: where it is cut off is a guess."""
+        return any(not piece.ends for piece in self._pieces.values())
+
     def next_index(self, sequence: int) -> int:
         """Number of a piece's next chunk, from 0."""
         piece = self._pieces.get(sequence)

@@ -35,6 +35,7 @@ from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineParts
 from flow_backend.engine.session import Session
 from protocol.errors import FlowError, ParleyError, ProviderError, SpeechError
+from protocol.turns import HeardReport
 from speech.moonshine import MoonshineStream, Stage
 from speech.stt import STTProvider
 
@@ -519,5 +520,6 @@ class _Speaking:
         heard = self.audio.heard_text()
         if self.turn_id is not None:
             turn = await self.session.turn(self.turn_id)
-            await self.session.heard(turn, heard, interrupted=True)
+            report = HeardReport(text=heard, interrupted=True, estimated=self.audio.estimated)
+            await self.session.heard(turn, report)
         return heard

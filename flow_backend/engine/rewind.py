@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from flow_backend.engine.state import SessionState
+
 
 @dataclass(slots=True)
 class Checkpoint:
@@ -63,6 +65,22 @@ class Rewind:
         fields = dict(data)
         fields["checkpoints"] = [Checkpoint(**mark) for mark in fields.get("checkpoints", [])]
         return cls(**fields)
+
+
+def take_back(state: SessionState, rewind: Rewind, heard: str) -> None:
+    """Takes the position and the variables back to where the user stopped hearing."""
+    place = rewind.place(heard)
+    if place is None or state.ended:
+        return
+    mark, waiting = place
+    state.node_id, state.waiting, state.returns = mark.node_id, waiting, list(mark.returns)
+    for name in rewind.names:
+        if name in mark.changed:
+            state.variables[name] = mark.changed[name]
+        elif name in rewind.before:
+            state.variables[name] = rewind.before[name]
+        else:
+            state.variables.pop(name, None)
 
 
 def letters(text: str) -> int:

@@ -6,18 +6,19 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from flow_backend.engine.context import NodeContext
-from flow_backend.engine.history import due, summary_request
-from flow_backend.engine.plan import Plan, PlannedNode
+from flow_backend.engine.plan import Plan
+from flow_backend.engine.reading_ahead import ReadingAhead
 from flow_backend.engine.replay import replay
+from flow_backend.engine.rewind import take_back
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.shown import show
 from flow_backend.engine.state import Entry, SessionState
+from flow_backend.engine.summaries import Summaries
 from flow_backend.engine.turn import Turn
 from flow_backend.store.database import storage_error
 from flow_backend.store.sessions import StoredTurn
@@ -25,6 +26,7 @@ from flow_backend.store.tables import sessions, turns
 from flow_backend.store.writer import TURN_PATIENCE_S
 from protocol.errors import FlowError, ParleyError, StreamError
 from protocol.events import Cancelled, Done, Error, Event
+from protocol.turns import HeardReport, HeardTurn
 from protocol.turns import SessionState as ShownState
 
 if TYPE_CHECKING:
@@ -80,8 +82,8 @@ class Session:
         self._current: Turn | None = None
         self._last_merged = state.history[-1].turn_id if state.history else None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._summary: asyncio.Task[None] | None = None
-        self._prefill: asyncio.Task[None] | None = None
+        self._ahead = ReadingAhead(parts, self._tasks)
+        self._summaries = Summaries(parts, self._tasks)
 
     @property
     def turn_ids(self) -> set[str]:
@@ -95,14 +97,29 @@ class Session:
             not turn.over.is_set() or turn.stream.readers for turn in self._turns.values()
         ) or bool(self._tasks)
 
-    async def start_turn(self, user_input: str, turn_id: str | None, *, speculative: bool) -> Turn:
+    async def start_turn(
+        self,
+        user_input: str,
+        turn_id: str | None,
+        *,
+        speculative: bool,
+        heard: Sequence[HeardTurn] = (),
+    ) -> Turn:
         """Starts a turn, or gives the one with this id.
+
+        Args:
+            user_input: The user's words.
+            turn_id: Names the turn; by default a new id.
+            speculative: The user may still be speaking.
+            heard: What was heard of earlier turns; counts before a new turn begins.
 
         Raises:
             FlowError: `turn_conflict` if the id was used with another input; `session_ended`.
         """
         self.last_used, self.used_at_s = time(), monotonic()
         turn_id = turn_id or uuid4().hex
+        if heard and turn_id not in self.turn_ids:
+            await self._take_reports(heard)
         if turn_id in self._turns or turn_id in self._stored_turns:
             known = await self.turn(turn_id)
             if known.input != user_input:
@@ -118,8 +135,7 @@ class Session:
         self._parts.writer.check()
         if self._current is not None:
             self._leave(self._current, "superseded")
-        if self._prefill is not None:
-            self._prefill.cancel()
+        self._ahead.cancel()
         turn = Turn(self.uid, self.id, turn_id, user_input, self.state, speculative=speculative)
         self._remember(turn)
         self._current = turn
@@ -127,7 +143,7 @@ class Session:
         if keeper is not None and keeper.shared:
             turn.stream.keeper = keeper
         if not speculative:
-            self._settle_heard()
+            self.state.settle_heard()
             self._begin_storing(turn)
         self._run(turn, Runner(turn, self.plan, self._parts, self).run())
         if speculative:
@@ -192,7 +208,7 @@ class Session:
         effect = None
         if not turn.committed:
             turn.committed = True
-            self._settle_heard()
+            self.state.settle_heard()
             if turn.concluded:
                 self._merge(turn)
                 self._store_end(turn)
@@ -207,40 +223,9 @@ class Session:
             self._parts.outbox.start(effect)
 
     async def prefill(self) -> None:
-        """The user begins to speak: lets the model read what is known of the next prompt.
-
-        Only a model that keeps a prompt cache does, until a turn begins. Nothing else changes.
-        """
-        node = self._node_spoken_to()
-        runs = self._current is not None and not self._current.concluded
-        if node is None or runs or self._prefill is not None or self.state.ended:
-            return
-        turn = Turn(self.uid, self.id, "", "", self.state, speculative=True)
-        context = NodeContext(
-            Runner(turn, self.plan, self._parts, self), node, resumed=self.state.waiting
-        )
-        self._prefill = asyncio.create_task(
-            node.type.prefill(node.data, context), name=f"prefill of session {self.id}"
-        )
-        self._tasks.add(self._prefill)
-        self._prefill.add_done_callback(self._prefilled)
-
-    def _node_spoken_to(self) -> PlannedNode | None:
-        """The node that the next turn begins with, or comes to first."""
-        if self.state.node_id is not None:
-            return self.plan.nodes.get(self.state.node_id)
-        way = self.plan.start.otherwise
-        return self.plan.nodes[way.target] if way is not None else None
-
-    def _prefilled(self, task: asyncio.Task[None]) -> None:
-        """A model that cannot read ahead reads when it is asked."""
-        self._prefill = None
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, ParleyError):
-            log.info("session %s: no prompt was read ahead: %s", self.id, error.code)
-        elif error is not None:
-            log.error("session %s: reading ahead failed", self.id, exc_info=error)
+        """The user begins to speak: lets the model read what is known of the next prompt."""
+        if self._current is None or self._current.concluded:
+            self._ahead.begin(self)
 
     def drop(self, turn: Turn) -> None:
         """Discards a speculative turn; cancels a committed one that still runs."""
@@ -250,31 +235,42 @@ class Session:
         """As `drop`."""
         self.drop(turn)
 
-    async def heard(self, turn: Turn, text: str, *, interrupted: bool) -> None:
+    async def heard(self, turn: Turn, report: HeardReport) -> None:
         """Takes a report of what the user heard of a committed turn; the last report counts.
 
         Raises:
             FlowError: `turn_conflict` for a turn that is not committed.
         """
+        self._take_report(turn, report)
+        await self._parts.writer.durable()
+
+    async def _take_reports(self, reports: Sequence[HeardTurn]) -> None:
+        for report in reports:
+            try:
+                self._take_report(await self.turn(report.turn_id), report)
+            except FlowError as error:
+                # The new turn begins all the same: its user has spoken.
+                log.info("session %s: a report of a turn: %s", self.id, error.code)
+
+    def _take_report(self, turn: Turn, report: HeardReport) -> None:
         if not turn.committed:
             raise FlowError(
                 "turn_conflict", f"Turn {turn.id!r} is not committed: nothing of it can be heard."
             )
         if not turn.concluded:
-            if not interrupted:
+            if not report.interrupted:
                 raise FlowError(
                     "turn_conflict",
                     f"Turn {turn.id!r} still speaks: report once its stream has ended, or with "
                     "`interrupted`.",
                 )
             self._leave(turn, "interrupted")
-        for entry in self.state.history:
-            if entry.turn_id == turn.id and entry.role == "assistant":
-                entry.text, entry.interrupted, entry.heard = text, interrupted, True
-        if interrupted and turn.id == self._last_merged:
-            self._rewind(turn, text)
+        heard = Entry("assistant", report.text, turn.id, heard=True)
+        heard.interrupted, heard.estimated = report.interrupted, report.estimated
+        self.state.note_heard(turn.input, heard)
+        if report.interrupted and turn.id == self._last_merged:
+            take_back(self.state, turn.rewind, report.text)
         self.save()
-        await self._parts.writer.durable()
 
     def greeted(self, text: str) -> None:
         """The client has spoken the greeting."""
@@ -313,9 +309,8 @@ class Session:
                 self._leave(turn, "shutdown")
             else:
                 self._suspend(turn)
-        for task in (self._summary, self._prefill):
-            if task is not None:
-                task.cancel()
+        self._ahead.cancel()
+        self._summaries.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -422,7 +417,7 @@ class Session:
         self._merge(turn)
         terminal = turn.stream.frame(event)
         end = self._store_end(turn, terminal)
-        self._summarise()
+        self._summaries.begin(self)
 
         def publish(stored: asyncio.Future[None]) -> None:
             failure = None if stored.cancelled() else stored.exception()
@@ -506,58 +501,6 @@ class Session:
             self.state.history.append(
                 Entry("assistant", turn.spoken, turn.id, interrupted=turn.interrupted)
             )
-
-    def _rewind(self, turn: Turn, heard: str) -> None:
-        """Takes the position and the variables back to where the user stopped hearing."""
-        place = turn.rewind.place(heard)
-        if place is None or self.state.ended:
-            return
-        mark, waiting = place
-        state = self.state
-        state.node_id, state.waiting, state.returns = mark.node_id, waiting, list(mark.returns)
-        for name in turn.rewind.names:
-            if name in mark.changed:
-                state.variables[name] = mark.changed[name]
-            elif name in turn.rewind.before:
-                state.variables[name] = turn.rewind.before[name]
-            else:
-                state.variables.pop(name, None)
-
-    def _summarise(self) -> None:
-        """Begins a summary of old turns in the background, if one is due."""
-        state = self.state
-        end = due(state.history, state.summarised, self._parts.limits.history_tokens)
-        if end and self._summary is None and not state.ended:
-            self._summary = asyncio.create_task(self._write_summary(end), name="summary")
-            self._tasks.add(self._summary)
-            self._summary.add_done_callback(self._summarised)
-
-    async def _write_summary(self, end: int) -> None:
-        state = self.state
-        messages, params = summary_request(state.summary, state.history[state.summarised : end])
-        model = await self._parts.models.get(self.plan.flow.default.llm)
-        text = (await model.complete(messages, params)).text.strip()
-        if text:
-            state.summary, state.summarised = text, end
-            self.save()
-
-    def _summarised(self, task: asyncio.Task[None]) -> None:
-        """Without a summary prompts hold the newest turns alone; the next turn tries again."""
-        self._summary = None
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, ParleyError):
-            log.info("session %s could not be summarised: %s", self.id, error.code)
-        elif error is not None:
-            log.error("summarising session %s failed", self.id, exc_info=error)
-
-    def _settle_heard(self) -> None:
-        """What nobody reported on counts as heard once the next turn begins."""
-        for entry in reversed(self.state.history):
-            if entry.role == "assistant":
-                if entry.heard:
-                    break
-                entry.heard = True
 
 
 async def _fail(error: ParleyError) -> None:

@@ -27,6 +27,7 @@ def show(session_id: str, plan: Plan, state: SessionState, metadata: dict[str, A
                 turn_id=entry.turn_id,
                 interrupted=entry.interrupted,
                 heard=entry.heard,
+                estimated=entry.estimated,
             )
             for entry in state.history
         ],

@@ -22,6 +22,13 @@ class Entry:
     interrupted: bool = False
     heard: bool = False
     """Settled by a heard report or by the next turn."""
+    estimated: bool = False
+    """The report guessed where the text was cut off."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Entry:
+        """An entry as JSON; what a newer version added is passed over."""
+        return cls(**{name: data[name] for name in cls.__slots__ if name in data})
 
 
 @dataclass(slots=True)
@@ -47,6 +54,28 @@ class SessionState:
     """Stands in prompts for the history's first `summarised` entries."""
     summarised: int = 0
 
+    def note_heard(self, user_input: str, heard: Entry) -> None:
+        """Of the answer to a turn's input this was heard, and nothing more.
+
+        What the history lacks of the turn is added: its process died before it had stored it.
+        """
+        mine = [i for i, entry in enumerate(self.history) if entry.turn_id == heard.turn_id]
+        if not mine:
+            mine = [len(self.history)]
+            self.history.append(Entry("user", user_input, heard.turn_id, heard=True))
+        if self.history[mine[-1]].role == "assistant":
+            self.history[mine[-1]] = heard
+        elif heard.text:
+            self.history.insert(mine[-1] + 1, heard)
+
+    def settle_heard(self) -> None:
+        """A turn begins: what nobody reported on counts as heard."""
+        for entry in reversed(self.history):
+            if entry.role == "assistant":
+                if entry.heard:
+                    break
+                entry.heard = True
+
     def as_dict(self) -> dict[str, Any]:
         """A JSON object that `from_dict` reads back."""
         return asdict(self)
@@ -55,7 +84,7 @@ class SessionState:
     def from_dict(cls, data: Mapping[str, Any]) -> SessionState:
         """Reads what `as_dict` wrote."""
         fields = dict(data)
-        fields["history"] = [Entry(**entry) for entry in fields.get("history", [])]
+        fields["history"] = [Entry.from_dict(entry) for entry in fields.get("history", [])]
         return cls(**fields)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from flow_backend.replicas.inbox import ReplicaGoneError, read_stream
 from flow_backend.replicas.relay import frames_of, turn_key
 from protocol.errors import FlowError, ParleyError, StreamError
 from protocol.events import TERMINAL_TYPES
-from protocol.turns import SessionState
+from protocol.turns import HeardReport, HeardTurn, SessionState
 
 if TYPE_CHECKING:
     from flow_backend.replicas.replicas import Replicas
@@ -64,7 +65,12 @@ class RemoteSession:
         return True
 
     async def start_turn(
-        self, user_input: str, turn_id: str | None, *, speculative: bool
+        self,
+        user_input: str,
+        turn_id: str | None,
+        *,
+        speculative: bool,
+        heard: Sequence[HeardTurn] = (),
     ) -> RemoteTurn:
         """Starts a turn, or gives the one with this id."""
         return await self._followed(
@@ -73,6 +79,7 @@ class RemoteSession:
                 input=user_input,
                 turn=turn_id or uuid4().hex,
                 speculative=speculative,
+                heard=[report.model_dump() for report in heard],
                 reader=self._replicas.id,
             )
         )
@@ -85,9 +92,10 @@ class RemoteSession:
         """The user's turn is over."""
         await self.call("commit", turn=turn.id)
 
-    async def heard(self, turn: RemoteTurn, text: str, *, interrupted: bool) -> None:
+    async def heard(self, turn: RemoteTurn, report: HeardReport) -> None:
         """What the user heard."""
-        await self.call("heard", turn=turn.id, text=text, interrupted=interrupted)
+        told = report.model_dump(include={"text", "interrupted", "estimated"})
+        await self.call("heard", turn=turn.id, **told)
 
     async def discard(self, turn: RemoteTurn) -> None:
         """Discards or cancels a turn."""

@@ -7,6 +7,7 @@ from typing import Any
 from flow_backend.engine.engine import Engine
 from flow_backend.engine.session import Session
 from flow_backend.engine.turn import Turn
+from protocol.turns import HeardReport, HeardTurn
 
 
 class Service:
@@ -47,7 +48,10 @@ class Service:
                 return {}
             case "start":
                 turn = await session.start_turn(
-                    call["input"], call["turn"], speculative=call["speculative"]
+                    call["input"],
+                    call["turn"],
+                    speculative=call["speculative"],
+                    heard=[HeardTurn.model_validate(report) for report in call.get("heard", ())],
                 )
                 return self._read(session, turn, call["reader"])
         turn = await session.turn(call["turn"])
@@ -59,7 +63,12 @@ class Service:
             case "commit":
                 await session.commit(turn)
             case "heard":
-                await session.heard(turn, call["text"], interrupted=call["interrupted"])
+                report = HeardReport(
+                    text=call["text"],
+                    interrupted=call["interrupted"],
+                    estimated=call.get("estimated", False),
+                )
+                await session.heard(turn, report)
             case "discard":
                 await session.discard(turn)
         return {}

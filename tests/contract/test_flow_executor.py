@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from agent_worker.flow_executor import FlowExecutor, FlowTurn, StreamLimits
+from agent_worker.flow_executor import FlowExecutor, StreamLimits
+from agent_worker.flow_turn import FlowTurn
 from protocol.errors import FlowError, ProviderError, StreamError
 from protocol.events import Done, Event, Token
 from protocol.turns import HeardReport
@@ -92,6 +93,32 @@ async def test_a_turn_is_committed_and_reported(
         "position_ms": 310,
         "estimated": False,
     }
+
+
+async def test_a_report_that_is_not_confirmed_goes_with_the_next_request(
+    executor: FlowExecutor, backend: ScriptedBackend
+) -> None:
+    turn = executor.turn("Hi", turn_id="one")
+    await read(turn)
+    report = HeardReport(text="Hello", interrupted=True, estimated=True)
+    turn.note_heard(report)
+    await read(executor.turn("And now?", turn_id="two"))
+    told = {"turn_id": "one", "text": "Hello", "interrupted": True, "estimated": True}
+    assert backend.calls[-1][2]["heard"] == [told]
+    await turn.heard(report)
+    await read(executor.turn("And then?", turn_id="three"))
+    assert "heard" not in backend.calls[-1][2]
+
+
+async def test_a_new_session_is_told_nothing_of_an_old_ones_turns(
+    executor: FlowExecutor, backend: ScriptedBackend
+) -> None:
+    turn = executor.turn("Hi", turn_id="one")
+    await read(turn)
+    turn.note_heard(HeardReport(text="Hello", interrupted=True))
+    backend.sessions.clear()
+    await read(executor.turn("And now?", turn_id="two"))
+    assert "heard" not in backend.calls[-1][2]
 
 
 async def test_a_commit_before_the_request_goes_with_the_request(

@@ -210,7 +210,7 @@ async def test_a_backend_that_is_gone_costs_a_report_and_no_more() -> None:
         await serving.aclose()
         conversation.commit("one")
         conversation.heard("one", "Hello there.", interrupted=False)
-        await conversation.aclose()
+        await conversation.aclose(timeout_s=0.5)
 
 
 async def test_the_turn_that_ends_the_session_is_known(

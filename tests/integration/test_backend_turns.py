@@ -224,6 +224,31 @@ async def test_the_history_holds_what_was_heard() -> None:
         assert [m.content for m in messages][1:] == ["hi", "One two—", "what?\nhello?"]
 
 
+async def test_a_turn_may_carry_what_was_heard_of_the_ones_before() -> None:
+    async with serve_backend(replies("One two three four.", "Yes?", "Oh.")) as backend:
+        await talk(backend)
+        await backend.turn("s", "hi", "t1")
+        heard = {"turn_id": "t1", "text": "One two", "interrupted": True, "estimated": True}
+        unknown = {"turn_id": "t9", "text": "What?", "interrupted": True}
+        body = {"input": "what?", "turn_id": "t2", "speculative": True, "heard": [heard, unknown]}
+        url = "/api/flows/f/sessions/s/turns"
+        first = await backend.client.post(url, json=body)
+        assert first.status_code == 200, first.text
+        messages, _ = backend.provider.requests[-1]
+        assert [m.content for m in messages][1:] == ["hi", "One two—", "what?"]
+        transcript = (await backend.state("s"))["transcript"]
+        assert [(e["text"], e["estimated"]) for e in transcript] == [
+            ("hi", False), ("One two", True),
+        ]  # fmt: skip
+        # The report of a turn that runs already is not taken with its own request.
+        late = {**heard, "text": "One"}
+        again = await backend.client.post(url, json={**body, "heard": [late]})
+        assert again.content == first.content
+        assert (await backend.state("s"))["transcript"][1]["text"] == "One two"
+        many = await backend.client.post(url, json={**body, "heard": [heard] * 9})
+        assert (many.status_code, many.json()["path"]) == (422, "heard")
+
+
 async def test_what_nobody_reported_counts_as_heard_when_the_next_turn_begins() -> None:
     async with serve_backend(replies("One.", "Two.", "Three.")) as backend:
         await talk(backend)
@@ -424,8 +449,8 @@ async def test_old_turns_are_summarised_in_the_background_and_prompts_stay_short
         for number in range(12):
             await backend.turn("s", f"{number} {long}")
             session = await backend.app.state.engine.session("f", "s")
-            if session._summary is not None:
-                await asyncio.wait((session._summary,))
+            if writing := session._summaries.task:
+                await asyncio.wait((writing,))
         spoken = [m for m, p in backend.provider.requests if p.purpose == "speak"]
         assert "Earlier in this conversation: They spoke of words." in spoken[-1][0].content
         assert max(sum(len(m.content) for m in messages) for messages in spoken) < 300 * 6

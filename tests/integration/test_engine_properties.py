@@ -19,6 +19,7 @@ from flow_backend.engine.turn import Turn
 from flow_backend.llm.scripted import Reply, ScriptedProvider
 from flow_backend.settings import BackendSettings
 from protocol.errors import FlowError
+from protocol.turns import HeardReport
 from tests.integration.backend_server import OneModel
 
 ENDS = {"done", "error", "cancelled"}
@@ -95,7 +96,9 @@ async def call(session: Session, what: tuple[Any, ...], turns: dict[str, Turn]) 
         case ("drop", turn_id):
             session.drop(await session.turn(turn_id))
         case ("heard", turn_id, text, interrupted):
-            await session.heard(await session.turn(turn_id), text, interrupted=interrupted)
+            await session.heard(
+                await session.turn(turn_id), HeardReport(text=text, interrupted=interrupted)
+            )
         case ("wait", rounds):
             for _ in range(rounds):
                 await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from flow_backend.llm.scripted import Reply
 from flow_backend.store.conversations import Card, ConversationStore
 from flow_backend.store.database import open_database
 from flow_backend.store.tables import metadata
+from protocol.turns import HeardReport
 from stack.privacy import app
 from tests.integration.backend_server import Backend, serve_backend
 from tests.integration.test_replicas import shared, two
@@ -93,7 +94,7 @@ async def test_a_session_in_the_middle_of_a_turn_does_not_come_back() -> None:
                     await ask(backend, "delete", sessions=["s"])
         assert (event["type"], event["reason"]) == ("cancelled", "session_ended")
         # A call that still holds the session writes nothing any more.
-        await session.heard(await session.turn("t1"), SECRET, interrupted=True)
+        await session.heard(await session.turn("t1"), HeardReport(text=SECRET, interrupted=True))
         await backend.app.state.engine.flush()
         assert "urelia" not in await everything(backend)
 
