@@ -157,6 +157,7 @@ class RecognizeStream(stt.RecognizeStream):
             channels=first.num_channels,
             end_silence_s=self._end_silence_s,
         ) as stream:
+            broken: list[SpeechError | ExceptionGroup[SpeechError]] = []
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._forward(stream))
@@ -168,7 +169,9 @@ class RecognizeStream(stt.RecognizeStream):
                             stream.flush()
                     stream.end_input()
             except* SpeechError as errors:
-                raise errors.exceptions[0] from None
+                broken.extend(errors.exceptions)
+            if broken:
+                raise broken[0]
 
     async def _forward(self, stream: MoonshineStream) -> None:
         reported_s = 0.0
