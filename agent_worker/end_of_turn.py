@@ -12,9 +12,12 @@ import re
 from livekit.agents import AgentSession, UserInputTranscribedEvent, inference
 from livekit.agents.inference.eot.languages import ThresholdOptions
 from livekit.agents.language import LanguageCode
+from livekit.agents.voice import audio_recognition
 
 FINISHED_THRESHOLD = 0.1
 """Probability of the model that is enough where the words look finished."""
+ASKED_AFTER_MS = 150
+"""Silence after which the model is asked, so that it has answered when the pause is noticed."""
 
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:'[^\W\d_]+)?)\W*\Z")
 _OPEN_WORDS = """
@@ -47,6 +50,8 @@ class EndOfTurnDetector(inference.TurnDetector):
 
     def __init__(self) -> None:
         super().__init__(version="v1-mini")
+        # LiveKit has no setting for it, and its 200 would ask with the window that ends the pause.
+        audio_recognition.MIN_SILENCE_DURATION_MS = ASKED_AFTER_MS  # type: ignore[attr-defined]
         self._words = _Thresholds()
         self._opts.thresholds = self._words
 

@@ -28,6 +28,8 @@ apologised for, and the phrase that is spoken sets the count back, so that this 
 nobody hears anything."""
 ONE_RETRY = APIConnectOptions(max_retry=1, retry_interval=0.3)
 """Of speech: somebody waits, and is better told than kept waiting."""
+MAX_GUESSES = 10
+"""Answers that are begun in one turn of the caller's, each at a short pause."""
 TRANSCRIPT_WAIT_S = 4.0
 """Speech without any words by then counts as not understood."""
 
@@ -87,7 +89,7 @@ def turn_handling(
             "enabled": settings.preemptive,
             "preemptive_tts": settings.preemptive,
             "max_speech_duration": 60.0,
-            "max_retries": 5,
+            "max_retries": MAX_GUESSES,
         },
     }
 

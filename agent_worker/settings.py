@@ -13,7 +13,7 @@ from protocol.settings import HTTP_URL_PATTERN, LIVEKIT_URL_PATTERN, LogLevel
 from protocol.tracing import TracingSettings
 from speech.settings import SpeechSettings
 
-PACES_S = {"quick": (0.2, 0.7), "normal": (0.3, 1.2), "patient": (0.6, 3.0)}
+PACES_S = {"quick": (0.2, 0.7), "normal": (0.25, 1.2), "patient": (0.6, 3.0)}
 """Delays before an answer: where the caller is likely to be done, and where not."""
 OPENAI_URL = "https://api.openai.com/v1"
 """Where BRAIN=openai asks unless told otherwise."""
@@ -105,14 +105,14 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         description="Piper's noise; with a number, the same text sounds the same each time.",
     )
     vad_silence_s: float = Field(
-        default=0.25, ge=0.05, le=2, description="Silence that counts as a pause."
+        default=0.2, ge=0.2, le=2, description="Silence that counts as a pause."
     )
     turn_pace: Literal["quick", "normal", "patient"] = Field(
         default="normal",
         description=(
             "How soon a pause counts as the end of the caller's turn: `quick` for people who are "
             "used to machines, `patient` for those who think while they speak. Sets the two delays "
-            "below: 0.2 and 0.7, 0.3 and 1.2, 0.6 and 3 s."
+            "below: 0.2 and 0.7, 0.25 and 1.2, 0.6 and 3 s."
         ),
     )
     endpointing: Literal["fixed", "dynamic"] = Field(
@@ -134,7 +134,7 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         ),
     )
     interruption_min_s: float = Field(
-        default=0.1,
+        default=0.05,
         ge=0,
         le=5,
         description=(

@@ -26,6 +26,8 @@ class Cutting:
     """Audio kept after the last voice."""
     gap_s: float = 1.5
     """Silence for this long ends a segment: the model loops on long pauses."""
+    draft_s: float = 0.15
+    """Silence after which the text so far is told, as what it will be if nobody speaks on."""
     pause_s: float = 0.25
     """Silence that is a pause between phrases."""
     soft_s: float = 8.0

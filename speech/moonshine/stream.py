@@ -294,7 +294,7 @@ class MoonshineStream:
                 await self._decoded(now.so_far())
                 return True
             turn = [*turn, self._latest]
-        if self._started and now.silence_s >= self._cutting.pause_s:
+        if self._started and now.silence_s >= self._cutting.draft_s:
             self._tell(Stage.PAUSED, turn)
             if self._end_silence_s is not None and now.silence_s >= self._end_silence_s:
                 self._end_turn(None)

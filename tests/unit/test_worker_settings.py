@@ -50,7 +50,7 @@ def test_the_keys_are_needed(monkeypatch: pytest.MonkeyPatch, name: str) -> None
 @pytest.mark.parametrize(
     ("env", "delays_s"),
     [
-        ({}, (0.3, 1.2)),
+        ({}, (0.25, 1.2)),
         ({"TURN_PACE": "quick"}, (0.2, 0.7)),
         ({"TURN_PACE": "patient"}, (0.6, 3.0)),
         ({"TURN_PACE": "patient", "ENDPOINTING_MAX_S": "2"}, (0.6, 2.0)),
