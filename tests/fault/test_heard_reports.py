@@ -134,7 +134,9 @@ DATABASES = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", 
 
 
 @DATABASES
-@pytest.mark.parametrize("words", [None, 3], ids=["after the answer", "in mid-answer"])
+@pytest.mark.parametrize(
+    "words", [None, pytest.param(3, marks=SLOW)], ids=["after the answer", "in mid-answer"]
+)
 async def test_a_backend_that_is_killed_before_the_report_gets_it_when_it_is_back(
     tmp_path: Path, kind: str, words: int | None
 ) -> None:
@@ -152,7 +154,8 @@ async def test_a_backend_that_is_killed_before_the_report_gets_it_when_it_is_bac
             assert await caller.stored_transcript() == WAS_HEARD
 
 
-@DATABASES
+@SLOW
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_a_backend_that_is_killed_as_it_answers_the_report_has_it_once(
     tmp_path: Path, kind: str
 ) -> None:
@@ -171,6 +174,7 @@ async def test_a_backend_that_is_killed_as_it_answers_the_report_has_it_once(
             assert await caller.stored_transcript() == WAS_HEARD
 
 
+@SLOW
 async def test_a_report_that_stands_in_a_dead_backends_queue_is_told_again(tmp_path: Path) -> None:
     async with worker(tmp_path) as caller:
         await caller.ask("t1")

@@ -82,6 +82,7 @@ async def until(client: httpx.AsyncClient, status: int) -> str:
     return answer.text
 
 
+@pytest.mark.timeout(120)
 async def test_readiness_follows_what_the_worker_can_do() -> None:
     async with LiveKit().serve() as livekit:
         chosen = settings(livekit.url, max_calls=3, agent_name="desk")
