@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -38,8 +40,8 @@ BASELINE = "engine alone"
 MESSAGE = "Tell me about the tides."
 BETWEEN_ANSWERS_S = 10.0
 """Pause on held connections, so that the agent may speak to the end."""
-SETTLING_ANSWERS = 2
-"""First answers of all connections at once, in which the process's heap finds its size."""
+SETTLING_ANSWERS = 6
+"""First answers of all connections at once, after which each session keeps its newest turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +63,64 @@ class Memory:
     mb_each: float
     """At the most."""
     growth_mb: float
-    """Of the whole process, from the third answer on every connection to the last."""
+    """Of the whole process, from the seventh answer on every connection to the last."""
+    used_mb: float
+    """What of that is in use: transcripts of the calls, the database's pages."""
+    free_mb: float
+    """What of that malloc holds free."""
+    kept_mb: float
+    """What is in use more than after the seventh answers when all calls are over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """What malloc has given out, and what it holds free."""
+
+    used: int
+    free: int
+
+
+class Server:
+    """The backend's process."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self._process = process
+        self.url = url
+
+    @property
+    def rss_bytes(self) -> int:
+        """Memory that it takes of the machine."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
+
+    async def heap(self, *, without_sessions: bool = False) -> Heap:
+        """What the memory is used for; afterwards no session is in it, if so wished."""
+        self._process.send_signal(signal.SIGUSR2 if without_sessions else signal.SIGUSR1)
+        assert self._process.stdout is not None
+        line = await asyncio.to_thread(self._process.stdout.readline)
+        return Heap(**json.loads(line))
 
 
 @contextmanager
-def serving(cache_mb: int) -> Iterator[tuple[str, psutil.Process]]:
-    """A backend in a process of its own: its URL and the process."""
+def serving(cache_mb: int) -> Iterator[Server]:
+    """A backend in a process of its own.
+
+    With a cache its Python objects are given out by malloc, too, which tells what is in use.
+    """
     command = [sys.executable, "-m", "bench.doors_server", str(cache_mb)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    environment = {**os.environ, "PYTHONMALLOC": "malloc"} if cache_mb else None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            assert process.stdout is not None
+            url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
             for _ in range(600):
                 try:
                     httpx.get(f"{url}/healthz", trust_env=False)
                     break
                 except httpx.TransportError:
                     time.sleep(0.1)
-            yield url, psutil.Process(server.pid)
+            yield Server(process, url)
         finally:
-            server.terminate()
+            process.terminate()
 
 
 class Bench:
@@ -244,9 +284,7 @@ async def times(url: str, rounds: int) -> dict[str, First]:
     }
 
 
-async def memory(
-    url: str, process: psutil.Process, connections: int, answers: int, minutes: float
-) -> Memory:
+async def memory(server: Server, connections: int, answers: int, minutes: float) -> Memory:
     """Holds connections that are all answered again and again, with speech from the cache."""
 
     async def answered(socket: Any) -> None:
@@ -256,27 +294,37 @@ async def memory(
             if isinstance(frame, str) and json.loads(frame)["type"] == "audio_complete":
                 return
 
-    async with connect(socket_url(url), proxy=None) as socket:
+    url = socket_url(server.url)
+    async with connect(url, proxy=None) as socket:
         # Twice: models load, and the cache has the speech.
         await answered(socket)
         await answered(socket)
-    before_bytes = process.memory_info().rss
-    sockets = [await connect(socket_url(url), proxy=None) for _ in range(connections)]
+    before_bytes = server.rss_bytes
+    sockets = [await connect(url, proxy=None) for _ in range(connections)]
     after_bytes: list[int] = []
+    settled: tuple[int, Heap] | None = None
     begun = time.perf_counter()
     while len(after_bytes) < answers or time.perf_counter() - begun < minutes * 60:
         if after_bytes and minutes:
             await asyncio.sleep(BETWEEN_ANSWERS_S)
         await asyncio.gather(*(answered(socket) for socket in sockets))
-        after_bytes.append(process.memory_info().rss)
+        after_bytes.append(server.rss_bytes)
+        if len(after_bytes) <= SETTLING_ANSWERS + 1:
+            settled = after_bytes[-1], await server.heap()
+    assert settled is not None
+    last = await server.heap()
     for socket in sockets:
         await socket.close()
-    settled = after_bytes[min(SETTLING_ANSWERS, len(after_bytes) - 1)]
+    over = await server.heap(without_sessions=True)
+    settled_bytes, settled_heap = settled
     return Memory(
         connections,
         len(after_bytes),
         (max(after_bytes) - before_bytes) / connections / 1e6,
-        (after_bytes[-1] - settled) / 1e6,
+        (after_bytes[-1] - settled_bytes) / 1e6,
+        (last.used - settled_heap.used) / 1e6,
+        (last.free - settled_heap.free) / 1e6,
+        (over.used - settled_heap.used) / 1e6,
     )
 
 
@@ -291,10 +339,10 @@ def doors(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time each door beside the engine alone, and weigh connections of `/ws`."""
-    with serving(cache_mb=0) as (url, _):
-        firsts = asyncio.run(times(url, rounds))
-    with serving(cache_mb=64) as (url, process):
-        held = asyncio.run(memory(url, process, connections, answers, minutes))
+    with serving(cache_mb=0) as server:
+        firsts = asyncio.run(times(server.url, rounds))
+    with serving(cache_mb=64) as server:
+        held = asyncio.run(memory(server, connections, answers, minutes))
     if as_json:
         rows = {name.strip(): asdict(first) for name, first in firsts.items()}
         sys.stdout.write(json.dumps({"doors": rows, "memory": asdict(held)}, indent=1) + "\n")
@@ -308,8 +356,9 @@ def doors(
     Console().print(table)
     Console().print(
         f"/ws: {held.connections} connections, {held.answers} answers on each, "
-        f"{held.mb_each:.2f} MB each at the most, {held.growth_mb:+.1f} MB in all from the third "
-        "answer to the last"
+        f"{held.mb_each:.2f} MB each at the most; from the seventh answer to the last "
+        f"{held.growth_mb:+.1f} MB in all: {held.used_mb:+.1f} MB in use and {held.free_mb:+.1f} "
+        f"MB held free; {held.kept_mb:+.1f} MB in use once all calls are over"
     )
 
 

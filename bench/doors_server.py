@@ -1,12 +1,23 @@
-"""The backend that `bench.doors` asks: scripted answers, the real voice, a process of its own."""
+"""The backend that `bench.doors` asks: scripted answers, the real voice, a process of its own.
+
+On SIGUSR1 it prints what its memory is used for, as JSON.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import gc
+import json
+import signal
 import socket
 import sys
 import tempfile
+from collections import deque
 
 import uvicorn
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from flow_backend.app import create_app
 from flow_backend.llm.base import LLMProvider
@@ -32,10 +43,77 @@ class OneModel:
                 Reply(say=ANSWER, times=None, delay_s=TOKEN_S),
             ]
         )
+        # Prompts that are kept for tests would count as the backend's memory.
+        self._provider.requests = deque(maxlen=1)
 
     async def get(self, reference: str = "default") -> LLMProvider:
         """The one model there is."""
         return self._provider
+
+
+class _MallInfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+def heap() -> dict[str, int]:
+    """Bytes that are in use, and bytes that malloc holds free; zeros where there is no glibc.
+
+    Python's objects are among them where PYTHONMALLOC is `malloc`.
+    """
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is None:
+        return {"used": 0, "free": 0}
+    gc.collect()
+    mallinfo.restype = _MallInfo
+    info = mallinfo()
+    return {"used": info.uordblks + info.hblkhd, "free": info.fordblks}
+
+
+async def _tell(app: FastAPI, sessions_go: bool) -> None:
+    """Prints `heap`, after sessions that nobody uses have left the memory if they are to."""
+    engine = app.state.engine
+    if sessions_go:
+        for key, session in list(engine._sessions.items()):
+            await engine._let_go(key, session)
+    sys.stdout.write(json.dumps(heap()) + "\n")
+    sys.stdout.flush()
+
+
+class Telling:
+    """The app, with its memory told on signals: SIGUSR1; and SIGUSR2 without its sessions."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes everything on."""
+        if scope["type"] == "lifespan":
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGUSR1, signal.SIGUSR2):
+                loop.add_signal_handler(number, self._signalled, number)
+        await self._app(scope, receive, send)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        task = asyncio.ensure_future(_tell(self._app, number == signal.SIGUSR2))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def main() -> None:
@@ -53,7 +131,9 @@ def main() -> None:
         )
         app = create_app(settings, models=OneModel())
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", access_log=False, ws_per_message_deflate=False)
+            uvicorn.Config(
+                Telling(app), log_level="error", access_log=False, ws_per_message_deflate=False
+            )
         )
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()

@@ -117,7 +117,8 @@ def test_bad_bodies_are_refused(body: dict[str, Any]) -> None:
 
 @given(
     st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.integers() | st.text(),
-                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), max_size=3)
+                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+                    max_leaves=8), max_size=3)
 )  # fmt: skip
 def test_any_room_config_gives_a_token_or_a_named_refusal(document: dict[str, Any]) -> None:
     with contextlib.suppress(FlowError):
