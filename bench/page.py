@@ -43,9 +43,9 @@ def page(
             "setting_missing",
             f"This needs {' and '.join(missing) or 'the page with its packages'}: make dev web.",
         )
-    with serving(cache_mb=0) as (url, _):
-        _publish(url, large_flow())
-        found = _measured(url, runs)
+    with serving(cache_mb=0) as server:
+        _publish(server.url, large_flow())
+        found = _measured(server.url, runs)
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:

