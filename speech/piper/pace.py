@@ -15,6 +15,8 @@ CONTEXT_FRAMES = 12
 """What a chunk costs on top of its own frames, in frames: the context that is decoded twice."""
 CRUMB_FRAMES = 32
 """The last chunk has no fewer, so that it holds all of the silence at an utterance's end."""
+QUIET_FRAMES = 5
+"""Silence at an utterance's start that is trimmed and does not play."""
 MARGIN = 1.5
 """How many times slower than measured the next chunk may be without a gap."""
 
@@ -53,6 +55,13 @@ class Pace:
         else:
             # Slower than speech: what is still missing at the end must be ready at the start.
             frames = max(frames, total * (1 - self._frame_s / slow_s))
+        # Each chunk of a short text costs much beside its sound: with a little more in the first,
+        # all the rest is made in one.
+        lasting = ((total + CONTEXT_FRAMES) * slow_s / self._frame_s + QUIET_FRAMES) / (
+            1 + slow_s / self._frame_s
+        )
+        if total - lasting <= MAX_FRAMES and lasting <= max(MIN_FRAMES, frames) + MIN_FRAMES:
+            frames = max(frames, lasting)
         first = _without_crumb(max(MIN_FRAMES, math.ceil(frames)), total)
         last = total - first
         if 0 < last <= CRUMB_FRAMES and (last + CONTEXT_FRAMES) * slow_s > first * self._frame_s:

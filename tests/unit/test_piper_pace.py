@@ -5,7 +5,14 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech.piper.pace import CONTEXT_FRAMES, CRUMB_FRAMES, MAX_FRAMES, MIN_FRAMES, Pace
+from speech.piper.pace import (
+    CONTEXT_FRAMES,
+    CRUMB_FRAMES,
+    MAX_FRAMES,
+    MIN_FRAMES,
+    QUIET_FRAMES,
+    Pace,
+)
 
 FRAME_S = 256 / 22_050
 
@@ -30,6 +37,18 @@ def test_playback_never_starves_at_the_measured_speed(
         assert now_s <= ends_s
         ends_s += frames * FRAME_S
         done += frames
+
+
+@given(st.integers(1, 90), st.floats(0.02, 0.4))
+def test_a_short_text_is_made_in_two_pieces_at_most(total: int, load: float) -> None:
+    pace = Pace(FRAME_S)
+    for _ in range(40):
+        pace.measured(50, (50 + CONTEXT_FRAMES) * load * FRAME_S)
+    first = pace.first(total)
+    assert first <= MIN_FRAMES + 2 * CRUMB_FRAMES
+    if first < total:
+        ahead_s = (first - QUIET_FRAMES) * FRAME_S
+        assert pace.following(total - first, ahead_s) == total - first
 
 
 def test_a_machine_slower_than_speech_waits_for_enough() -> None:
