@@ -54,6 +54,8 @@ class Decoded:
     """How many tokens of the draft were right."""
     looped: bool
     """Whether a repetition was cut off."""
+    busy_s: float = 0.0
+    """Processor time of the engine's thread: what the decode takes on free cores."""
 
 
 class Decoder:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -214,7 +215,9 @@ class MoonshineEngine:
 
         def work() -> tuple[str, Decoded]:
             decoder, tokenizer = self._model()
+            began_s = time.thread_time()
             decoded = decoder.decode(samples, draft=draft, progress=progress, abort=abort)
+            decoded = replace(decoded, busy_s=time.thread_time() - began_s)
             heard = decoded.confidence >= MIN_CONFIDENCE
             return tokenizer.decode(decoded.tokens) if heard else "", decoded
 

@@ -23,7 +23,7 @@ class Cutting:
     lead_s: float = 0.3
     """Audio kept before the first voice: quiet consonants come before it is heard."""
     tail_s: float = 0.032
-    """Audio kept after the last voice. The detector lets go late: what is spoken is over by then."""
+    """Audio kept after the last voice. The detector lets go late: speech is over by then."""
     gap_s: float = 1.5
     """Silence for this long ends a segment: the model loops on long pauses."""
     draft_s: float = 0.15

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ _RETRY_S = 0.1
 _FIRST_GUESS_SAMPLES = SAMPLE_RATE_HZ * 7 // 10
 """Audio of a segment, its lead included, that is worth a first interim."""
 _INTERIM_SHARE = 0.3
-"""Interim decodes take at most this share of one thread's time."""
+"""Interim decodes take at most this share of one thread's processor time."""
 _MAX_BACKLOG_S = 60.0
 """Speech that waits to be decoded; beyond it `push` waits."""
 _MAX_EVENTS = 256
@@ -333,13 +332,11 @@ class MoonshineStream:
 
     async def _guess_now(self) -> None:
         segment = self._segmenter.so_far()
-        began_s = time.monotonic()
         draft = tuple(self._draft(segment.place))
         progress = list(draft)
         self._progress = segment.place.start_samples, progress
         result = await self._engine.decode_interim(segment.samples, draft=draft, progress=progress)
-        spent_s = time.monotonic() - began_s
-        pause_s = max(_INTERIM_S, spent_s / _INTERIM_SHARE) if result else _RETRY_S
+        pause_s = max(_INTERIM_S, result[1].busy_s / _INTERIM_SHARE) if result else _RETRY_S
         self._guess_due_samples = self._heard_samples + int(pause_s * SAMPLE_RATE_HZ)
         if result is None:
             return
