@@ -33,6 +33,7 @@ from fastapi.responses import StreamingResponse
 from rich.console import Console
 from rich.table import Table
 
+from bench import flow_validation
 from flow_backend.app import create_app
 from flow_backend.llm.base import Delta, GenerationParams, LLMProvider, Message, TextDelta
 from flow_backend.settings import BackendSettings
@@ -241,15 +242,21 @@ def run(
     rate: Annotated[float, typer.Option(help="Tokens a second and stream.")] = 40.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measures one stream and many, on the backend and on a bare FastAPI endpoint."""
+    """Measures one stream and many beside a bare FastAPI endpoint, and checks a large flow."""
     tokens = int(seconds * rate)
+    validation = flow_validation.measure()
     figures = [
         _measure(kind, count, tokens, rate) for count in (1, streams) for kind in ("flow", "bare")
     ]
     if as_json:
-        sys.stdout.write(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+        found = {"servers": [asdict(f) for f in figures], "validation": asdict(validation)}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
     table = Table(title=f"{rate:g} tokens/s a stream, {seconds:g} s")
+    table.caption = (
+        f"A flow of {validation.nodes} nodes is checked in {validation.validation_ms:.0f} ms; "
+        f"reading its JSON takes {validation.reading_ms:.1f} ms"
+    )
     for column in ("server", "streams", "tokens", "lost", "delay p50", "p99", "max",
                    "turn start p50", "first token p50", "KB/stream", "cores"):  # fmt: skip
         table.add_column(column, justify="right")

@@ -267,7 +267,10 @@ class Caller:
 
     def _on_text(self, reader: rtc.TextStreamReader, identity: str) -> None:
         async def read() -> None:
-            text = await reader.read_all()
+            try:
+                text = await reader.read_all()
+            except rtc.StreamError:  # who wrote it has gone
+                return
             final = (reader.info.attributes or {}).get("lk.transcription_final") != "false"
             if final:
                 self.transcripts.append((identity, text))

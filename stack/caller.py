@@ -305,7 +305,10 @@ class Caller:
         self._own(self._read_text(reader, identity))
 
     async def _read_text(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        text = (await reader.read_all()).strip()
+        try:
+            text = (await reader.read_all()).strip()
+        except rtc.StreamError:  # who wrote it has gone, which is told by itself
+            return
         final = (reader.info.attributes or {}).get("lk.transcription_final") != "false"
         ours = identity == self._room.local_participant.identity
         # The agent's words come as one stream for each answer, ours as one for each guess.

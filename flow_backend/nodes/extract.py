@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import best_match
 from pydantic import ConfigDict, Field, field_validator
 
 from flow_backend.engine.context import NodeContext
+from flow_backend.flows import meta_schema
 from flow_backend.flows.document import Template
 from flow_backend.llm.base import GenerationParams, Message
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
@@ -38,10 +39,8 @@ class ExtractData(NodeData):
     @field_validator("schema_")
     @classmethod
     def _is_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            Draft202012Validator.check_schema(value)
-        except SchemaError as error:
-            raise ValueError(f"no JSON Schema: {error.message}") from error
+        if (wrong := meta_schema.fault(value)) is not None:
+            raise ValueError(f"no JSON Schema: {wrong}")
         if "$ref" in json.dumps(value):
             raise ValueError("$ref is not supported: write the schema out")
         if not isinstance(value.get("properties"), dict) or not value["properties"]:
