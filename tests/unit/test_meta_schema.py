@@ -28,14 +28,9 @@ LEAVES = st.one_of(
     st.integers(-2, 3),
     st.sampled_from(["string", "object", "integer", "nothing", "a", "#/$defs/a", "[", ""]),
 )
-VALUES = st.recursive(
-    LEAVES,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from([*KEYWORDS, "a", "b"]), inner, max_size=4),
-    ),
-    max_leaves=12,
-)
+NAMES = st.sampled_from([*KEYWORDS, "a", "b"])
+INNER = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(NAMES, LEAVES, max_size=4)
+VALUES = INNER | st.lists(INNER, max_size=3) | st.dictionaries(NAMES, INNER, max_size=4)
 
 
 @given(st.dictionaries(st.sampled_from(KEYWORDS), VALUES, max_size=5))
