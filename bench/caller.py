@@ -132,6 +132,11 @@ class Caller:
             track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         )
 
+    async def until_subscribed(self) -> None:
+        """Waits until somebody listens to the microphone."""
+        assert self._publication is not None
+        await self._publication.wait_for_subscription()
+
     async def speak(self, speech: Audio) -> float:
         """Says a recording; gives the time at which its last sample left the microphone.
 

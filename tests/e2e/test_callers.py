@@ -98,6 +98,7 @@ async def test_another_microphone_is_heard_as_the_first_one_was(
         await caller.until_connected()
         await answer_to(caller, question)
         await caller.open_microphone(48_000, 2)
+        await caller.until_subscribed()
         await answer_to(caller, question)
         transcript = await scripted.settled(caller, 4)
     assert [entry.role for entry in transcript] == ["user", "assistant"] * 2
