@@ -65,6 +65,9 @@ class SessionRequest(Body):
     variables: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     version: int | None = Field(default=None, ge=1)
+    document: dict[str, Any] | None = None
+    """A flow of the same id to try in place of a stored version; needs the scope `edit`. Nothing
+    of the session is stored."""
 
 
 class SessionOpened(BaseModel):
@@ -72,6 +75,7 @@ class SessionOpened(BaseModel):
 
     session_id: str
     flow_version: int
+    """0: a document that is tried."""
     greeting: str | None = None
     allow_interruptions: bool = True
     """Whether the user may interrupt the greeting."""

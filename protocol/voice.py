@@ -61,6 +61,32 @@ class AudioChunkMeta(VoiceMessage):
     chunk_index: int
 
 
+class SpokenWord(BaseModel):
+    """A word of a spoken piece: where it stands in the piece's text, and when it sounds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start_char: int
+    """In code points of the piece's text."""
+    end_char: int
+    start_ms: float
+    """From the first sample of the piece."""
+    end_ms: float
+
+
+class SpokenWords(VoiceMessage):
+    """On request, before the first frame of a piece and each in which words begin."""
+
+    type: Literal["spoken_words"]
+    message_id: str
+    sentence_index: int
+    """The piece's, as in the frames that follow."""
+    text: str
+    """The piece, as it stands in the answer's text."""
+    words: list[SpokenWord]
+    """Those that begin in the next frame; none where the voice gives no timings."""
+
+
 class AudioComplete(VoiceMessage):
     """All of its sound has been sent."""
 
@@ -135,6 +161,7 @@ ServerMessage = Annotated[
     | TextChunk
     | TextStreamStop
     | AudioStreamStart
+    | SpokenWords
     | AudioChunkMeta
     | AudioComplete
     | SttUpdate

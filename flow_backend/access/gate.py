@@ -57,9 +57,19 @@ class Caller:
         """Whose sessions the caller may use; None: everybody's."""
         return None if self.key is None or "admin" in self.key.scopes else self.key.id
 
-    def may(self, *scopes: keys.Scope) -> bool:
-        """Whether the caller has one of these scopes."""
-        return self.key is None or not self.key.scopes.isdisjoint({"admin", *scopes})
+    def require(self, *scopes: keys.Scope) -> None:
+        """Lets a caller with one of these scopes through.
+
+        Raises:
+            AccessError: `forbidden`.
+        """
+        if self.key is None or not self.key.scopes.isdisjoint({"admin", *scopes}):
+            return
+        raise AccessError(
+            "forbidden",
+            f"This needs a key with the scope {' or '.join(scopes)}; key {self.key.name!r} has "
+            f"{' and '.join(sorted(self.key.scopes))}.",
+        )
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
@@ -76,14 +86,7 @@ def needs(*scopes: keys.Scope) -> Any:
     """
 
     async def allowed(connection: HTTPConnection) -> None:
-        caller = caller_of(connection)
-        if not caller.may(*scopes):
-            assert caller.key is not None
-            raise AccessError(
-                "forbidden",
-                f"This needs a key with the scope {' or '.join(scopes)}; key {caller.key.name!r} "
-                f"has {' and '.join(sorted(caller.key.scopes))}.",
-            )
+        caller_of(connection).require(*scopes)
 
     return Depends(allowed)
 

@@ -9,7 +9,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from flow_backend.access.gate import Caller, caller_of
 from flow_backend.engine.engine import Engine
 from flow_backend.engine.session import Session
+from flow_backend.flows.document import Flow
+from flow_backend.flows.validation import parse_flow
 from flow_backend.replicas.remote import RemoteSession
+from protocol.errors import FlowError
 from protocol.turns import SessionOpened, SessionRequest, SessionState
 
 router = APIRouter(prefix="/api/flows/{flow_id}", tags=["sessions"])
@@ -47,19 +50,42 @@ async def open_session(
     flow_id: FlowId, body: SessionRequest, engine: EngineDep, caller: CallerDep
 ) -> SessionOpened:
     """Opens a session; the client speaks the greeting, if there is one."""
-    session, greeting = await engine.open(
-        flow_id,
-        variables=body.variables,
-        metadata=body.metadata,
-        version=body.version,
-        owner=caller.owner,
-    )
+    if body.document is not None:
+        flow = _to_try(flow_id, body, caller)
+        session, greeting = await engine.try_out(
+            flow, variables=body.variables, metadata=body.metadata, owner=caller.owner
+        )
+    else:
+        session, greeting = await engine.open(
+            flow_id,
+            variables=body.variables,
+            metadata=body.metadata,
+            version=body.version,
+            owner=caller.owner,
+        )
     return SessionOpened(
         session_id=session.id,
         flow_version=session.plan.version,
         greeting=greeting,
         allow_interruptions=session.plan.may_be_interrupted(session.plan.start),
     )
+
+
+def _to_try(flow_id: str, body: SessionRequest, caller: Caller) -> Flow:
+    """The flow that the request brings along.
+
+    Raises:
+        AccessError: `forbidden` for a caller who may not change flows.
+        FlowError: `request_invalid` beside a version, or for another flow's id; `flow_invalid`.
+    """
+    caller.require("edit")
+    assert body.document is not None
+    if body.version is not None:
+        raise FlowError("request_invalid", "Send a version or a document.", path="version")
+    flow = parse_flow(body.document)
+    if flow.id != flow_id:
+        raise FlowError("request_invalid", f"The path names flow {flow_id!r}.", path="document.id")
+    return flow
 
 
 @router.get("/sessions/{session_id}")

@@ -1,23 +1,16 @@
-"""How a door talks with the engine: sessions that may leave no trace, answers as text."""
+"""How a door talks with the engine: a flow of its own, answers as text."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
-from sqlalchemy import Table
-
-from flow_backend.engine.engine import EngineParts
-from flow_backend.engine.plan import Plan, make_plan
+from flow_backend.engine.plan import Plan
 from flow_backend.engine.session import Session
-from flow_backend.engine.state import SessionState
 from flow_backend.engine.turn import Turn
 from flow_backend.flows.document import Flow
-from flow_backend.store.writer import JournalSource
 from protocol.errors import StreamError, error_for
 
 DEFAULT_INSTRUCTIONS = (
@@ -58,18 +51,6 @@ def chat_flow(
             ],
             "edges": [{"id": "begin", "source": "start", "target": "talk"}],
         }
-    )
-
-
-def transient_session(parts: EngineParts, flow: Flow) -> Session:
-    """A session that is never stored and ends with the object; close it with `aclose`."""
-    return Session(
-        uuid4().hex,
-        uuid4().hex,
-        make_plan(flow, 1),
-        replace(parts, writer=_Unwritten(), keeper=None),  # type: ignore[arg-type] # the calls that sessions make
-        state=SessionState(variables=dict(flow.variables)),
-        metadata={},
     )
 
 
@@ -133,38 +114,3 @@ async def _events(turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
                 stream.forget(waiter)
     finally:
         stream.leave()
-
-
-class _Unwritten:
-    """Stands where the writer stands, for sessions that are not stored."""
-
-    def put(self, table: Table, row: dict[str, Any]) -> None:
-        """Nothing is kept."""
-
-    def put_chunk(self, row: dict[str, Any]) -> None:
-        """Nothing is kept."""
-
-    def follow(self, source: JournalSource) -> None:
-        """Nothing is kept."""
-
-    def unfollow(self, source: JournalSource) -> None:
-        """Nothing is kept."""
-
-    def check(self) -> None:
-        """There is nothing that could fail."""
-
-    async def durable(self, patience_s: float = 0.0) -> None:
-        """There is nothing to wait for."""
-
-    def when_durable(
-        self,
-        callback: Callable[[asyncio.Future[None]], None] | None = None,
-        *,
-        patience_s: float = 0.0,
-    ) -> asyncio.Future[None]:
-        """Settled at once."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.set_result(None)
-        if callback is not None:
-            future.add_done_callback(callback)
-        return future

@@ -14,6 +14,19 @@ CHARS_PER_S = 15.0
 """Pace of speech, for voices without word timings."""
 
 
+def told(chunk: SpeechChunk) -> list[dict[str, float]]:
+    """When the words of a chunk sound, as `protocol.voice.SpokenWord`s."""
+    return [
+        {
+            "start_char": word.start_char,
+            "end_char": word.end_char,
+            "start_ms": round(word.start_s * 1000, 1),
+            "end_ms": round(word.end_s * 1000, 1),
+        }
+        for word in chunk.words
+    ]
+
+
 @dataclass(slots=True)
 class _Piece:
     text: str

@@ -14,17 +14,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.access.admission import SPOKEN
-from flow_backend.doors.conversation import (
-    DEFAULT_INSTRUCTIONS,
-    answer,
-    chat_flow,
-    transient_session,
-)
+from flow_backend.doors.conversation import DEFAULT_INSTRUCTIONS, answer, chat_flow
 from flow_backend.doors.events import EventsResponse, data_event
 from flow_backend.doors.pieces import PieceBuffer
 from flow_backend.doors.speaking import Audio, Failed, Limits, Text, TextOver, Voice, speak
 from flow_backend.doors.voices import Voices, VoicesDep
 from flow_backend.engine.engine import EngineParts
+from flow_backend.engine.transient import transient_session
 from protocol.errors import ParleyError
 from speech.audio import wav_bytes
 

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.doors.chat_settings import ChatSettings
-from flow_backend.doors.conversation import answer, chat_flow, transient_session
-from flow_backend.doors.heard import HeardAudio
+from flow_backend.doors.conversation import answer, chat_flow
+from flow_backend.doors.heard import HeardAudio, told
 from flow_backend.doors.speaking import (
     Audio,
     Failed,
@@ -34,6 +34,7 @@ from flow_backend.doors.turn_times import TurnTimes
 from flow_backend.doors.voices import Voices
 from flow_backend.engine.engine import Engine, EngineParts
 from flow_backend.engine.session import Session
+from flow_backend.engine.transient import transient_session
 from protocol.errors import FlowError, ParleyError, ProviderError, SpeechError
 from protocol.turns import HeardReport
 from speech.moonshine import MoonshineStream, Stage
@@ -79,7 +80,7 @@ class CallOptions:
     """Flow that answers where there are no characters; its greeting is spoken at once. None: the
     setting CHAT_FLOW, without a greeting."""
     details: bool = False
-    """Tell the session behind the call and each turn's times, too."""
+    """Tell the session behind the call, each turn's times and when words sound, too."""
     owner: str = ""
     """Id of the API key whose sessions the call's are."""
 
@@ -371,12 +372,17 @@ class VoiceCall:
             await self._client.send(
                 {"type": "audio_stream_start", **names, "sample_rate": chunk.sample_rate_hz}
             )
+        message_id = speaking.message_id
+        index = speaking.audio.next_index(event.sequence)
+        if self._options.details and (chunk.words or index == 0):
+            words = {"sentence_index": event.sequence, "text": event.text, "words": told(chunk)}
+            await self._client.send({"type": "spoken_words", "message_id": message_id, **words})
         meta = {
             "type": "audio_chunk_meta",
-            "message_id": speaking.message_id,
+            "message_id": message_id,
             "character_id": character.id,
             "sentence_index": event.sequence,
-            "chunk_index": speaking.audio.next_index(event.sequence),
+            "chunk_index": index,
         }
         speaking.audio.add(event.text, event.sequence, chunk)
         speaking.times.audio()

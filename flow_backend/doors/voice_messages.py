@@ -113,6 +113,19 @@ SERVER_EXAMPLES: tuple[tuple[dict[str, Any], str], ...] = (
         },
         "The binary frame right behind it is PCM16 mono little-endian.",
     ),
+    (
+        {
+            "type": "spoken_words",
+            "message_id": "5f0c",
+            "sentence_index": 0,
+            "text": "The tides",
+            "words": [
+                {"start_char": 0, "end_char": 3, "start_ms": 0.0, "end_ms": 110.0},
+                {"start_char": 4, "end_char": 9, "start_ms": 110.0, "end_ms": 470.0},
+            ],
+        },
+        "With `details=true`: what is said in the next frame, in milliseconds of its piece.",
+    ),
     ({"type": "audio_complete", "session_id": "91ab", "message_id": "5f0c"}, "The answer is over."),
     ({"type": "stt_update", "text": "And the mo"}, "What the user is saying, so far."),
     ({"type": "stt_finished", "text": "And the moon?"}, "What the user said."),

@@ -81,7 +81,7 @@ async def voice_socket(
     Args:
         socket: The connection.
         flow: Id of the flow that answers, and greets at once; by default the setting CHAT_FLOW.
-        details: Send `session` and `waterfall` messages, too.
+        details: Send `session`, `waterfall` and `spoken_words` messages, too.
     """
     app = socket.app.state
     await socket.accept()

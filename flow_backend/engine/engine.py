@@ -19,6 +19,7 @@ from flow_backend.engine.recovery import recover_lost_turns
 from flow_backend.engine.session import Session
 from flow_backend.engine.state import SessionState
 from flow_backend.engine.stream import FrameKeeper
+from flow_backend.engine.transient import VERSION, transient_session
 from flow_backend.flows.document import Flow
 from flow_backend.flows.templates import render
 from flow_backend.flows.variables import check_sizes, coerce
@@ -162,17 +163,46 @@ class Engine:
         """
         plan = await self._plan(flow_id, version)
         session = self._new(plan, uuid4().hex, variables or {}, metadata or {}, owner)
+        greeting = await self._begin(session)
+        session.save()
+        await self._parts.writer.durable()
+        return session, greeting
+
+    async def try_out(
+        self,
+        flow: Flow,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        owner: str = "",
+    ) -> tuple[Session, str | None]:
+        """As `open`, for a flow that validation has passed and that need not be stored.
+
+        The session lives in this process's memory alone, until it has been idle for a while.
+
+        Raises:
+            FlowError: As `open` does.
+        """
+        start = make_plan(flow, VERSION).start.data
+        assert isinstance(start, StartData)
+        values = self._first_variables(flow, start, variables or {})
+        session = transient_session(
+            self._parts, flow, variables=values, metadata=metadata, owner=owner
+        )
+        return session, await self._begin(session)
+
+    async def _begin(self, session: Session) -> str | None:
+        """Takes a new session in, and gives its greeting."""
+        plan = session.plan
         data = plan.start.data
         assert isinstance(data, StartData)
         greeting = render(data.greeting, session.state.variables) if data.greeting else None
         if greeting:
             session.greeted(greeting)
         if self._replicas is not None:
-            await self._replicas.owner_of(flow_id, session.id)
+            await self._replicas.owner_of(plan.flow.id, session.id)
         self._keep(session)
-        session.save()
-        await self._parts.writer.durable()
-        return session, greeting
+        return greeting
 
     async def session(
         self, flow_id: str, session_id: str, *, sees: str | None = None
@@ -397,16 +427,18 @@ class Engine:
         metadata: dict[str, Any],
         owner: str,
     ) -> Session:
-        state = SessionState(variables=self._first_variables(plan, variables))
+        start = plan.start.data
+        assert isinstance(start, StartData)
+        state = SessionState(variables=self._first_variables(plan.flow, start, variables))
         uid = uuid4().hex
         return Session(
             uid, session_id, plan, self._parts, state=state, metadata=metadata, owner=owner
         )
 
-    def _first_variables(self, plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
-        data = plan.start.data
-        assert isinstance(data, StartData)
-        values = {**plan.flow.variables}
+    def _first_variables(
+        self, flow: Flow, data: StartData, given: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        values = {**flow.variables}
         for name, declared in data.variables.items():
             value = given.get(name, values.get(name, declared.default))
             path = f"variables.{name}"

@@ -265,3 +265,10 @@ class SessionStore:
             await connection.execute(
                 delete(sessions).where(sessions.c.ended.is_(True), sessions.c.last_used_at < before)
             )
+            # Sessions that were never stored leave their side effects.
+            stored = select(sessions.c.uid)
+            await connection.execute(
+                delete(outbox).where(
+                    outbox.c.claimed_until < before, outbox.c.session_uid.not_in(stored)
+                )
+            )

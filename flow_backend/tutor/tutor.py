@@ -9,9 +9,10 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
-from flow_backend.doors.conversation import answer, chat_flow, transient_session
+from flow_backend.doors.conversation import answer, chat_flow
 from flow_backend.engine.engine import EngineParts
 from flow_backend.engine.state import Entry
+from flow_backend.engine.transient import transient_session
 from flow_backend.llm.base import GenerationParams, LLMProvider, Message
 from flow_backend.store.conversations import (
     Conversation,

@@ -232,4 +232,28 @@ async def test_who_asks_for_no_details_gets_none() -> None:
             await send(socket, "user_message", {"text": "Again."})
             while kinds[-1] != "text_stream_start":
                 kinds.append((await receive(socket))["type"])
-    assert not {"session", "waterfall"} & set(kinds)
+    assert not {"session", "waterfall", "spoken_words"} & set(kinds)
+
+
+async def test_words_are_told_right_before_the_frame_in_which_they_begin() -> None:
+    say = "Once upon a time. There was a king."
+    async with serve_backend([Reply(say=say, times=None)]) as backend:
+        speak_with(backend, SlowWordsTTS())
+        async with connect(f"{socket_url(backend)}?details=true", proxy=None) as socket:
+            await send(socket, "user_message", {"text": "A story"})
+            frames: list[dict[str, Any]] = []
+            while not frames or frames[-1]["type"] != "audio_complete":
+                frames.append(await receive(socket))
+    told = [at for at, message in enumerate(frames) if message["type"] == "spoken_words"]
+    said = []
+    for number, at in enumerate(told):
+        message, following = frames[at], frames[at + 1]
+        assert following["type"] == "audio_chunk_meta"
+        assert message["sentence_index"] == following["sentence_index"] == number
+        text, words = message["text"], message["words"]
+        assert [text[w["start_char"] : w["end_char"]] for w in words] == text.split()
+        assert [(w["start_ms"], w["end_ms"]) for w in words] == [
+            (500.0 * n, 500.0 * (n + 1)) for n in range(len(words))
+        ]
+        said.append(text)
+    assert " ".join(said) == say

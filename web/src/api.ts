@@ -1,7 +1,6 @@
 /** The backend's JSON calls that the page makes. */
 
 import { ParleyError } from "@parley/client";
-import type { Key } from "./i18n/en";
 import { askForKey, authorization } from "./key";
 
 export interface Answer<T> {
@@ -40,12 +39,6 @@ export async function call<T>(path: string, init: RequestInit = {}): Promise<Ans
     );
   }
   return { body: body as T, etag: response.headers.get("etag") ?? undefined };
-}
-
-/** What went wrong, in the visitor's language where the page knows it and else in the server's words. */
-export function errorWords(error: unknown, t: (key: Key) => string): string {
-  if (error instanceof ParleyError && error.code === "network") return t("problem_server_down");
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** What a proxy or a crash puts in place of JSON counts as nothing. */

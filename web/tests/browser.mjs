@@ -12,6 +12,7 @@ const FLAGS = [
   "--disable-sync",
   "--autoplay-policy=no-user-gesture-required",
   "--allow-loopback-in-peer-connection",
+  "--host-resolver-rules=MAP parley.lan 127.0.0.1",
 ];
 const SAMPLE_MS = 20;
 /** For a machine that has much else to do. */

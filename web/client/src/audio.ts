@@ -42,10 +42,14 @@ export function floatsFromPcm16(bytes: ArrayBuffer): Float32Array<ArrayBuffer> {
   return samples;
 }
 
-interface Scheduled {
+/** When a piece sounds, in seconds of its context's clock. */
+export interface Sounding {
+  readonly startsAt: number;
+  readonly endsAt: number;
+}
+
+interface Scheduled extends Sounding {
   source: AudioBufferSourceNode;
-  startsAt: number;
-  endsAt: number;
 }
 
 /**
@@ -73,45 +77,45 @@ export class GaplessPlayer {
   }
 
   /** Queues an encoded piece (WAV, MP3, Opus) given as base64. */
-  enqueueBase64(base64: string): Promise<void> {
+  enqueueBase64(base64: string): Promise<Sounding | undefined> {
     return this.enqueueEncoded(bytesFromBase64(base64).buffer);
   }
 
-  /** Queues an encoded piece; resolves when it is scheduled. */
-  enqueueEncoded(encoded: ArrayBuffer): Promise<void> {
+  /** Queues an encoded piece; resolves when it is scheduled, with nothing if `stop` came before. */
+  enqueueEncoded(encoded: ArrayBuffer): Promise<Sounding | undefined> {
     const decoded = this.context.decodeAudioData(encoded);
     return this.enqueue(decoded);
   }
 
-  /** Queues raw PCM16, mono, little-endian. */
-  enqueuePcm16(pcm: ArrayBuffer, sampleRate: number): Promise<void> {
+  /** Queues raw PCM16, mono, little-endian; resolves as `enqueueEncoded` does. */
+  enqueuePcm16(pcm: ArrayBuffer, sampleRate: number): Promise<Sounding | undefined> {
     const samples = floatsFromPcm16(pcm);
-    if (samples.length === 0) return this.tail;
+    if (samples.length === 0) return Promise.resolve(undefined);
     const buffer = this.context.createBuffer(1, samples.length, sampleRate);
     buffer.copyToChannel(samples, 0);
     return this.enqueue(Promise.resolve(buffer));
   }
 
-  private enqueue(ready: Promise<AudioBuffer>): Promise<void> {
+  private enqueue(ready: Promise<AudioBuffer>): Promise<Sounding | undefined> {
     const { generation } = this;
     this.pending += 1;
     ready.catch(() => undefined);
     const queued = this.tail.then(async () => {
       try {
         const buffer = await ready;
-        if (generation === this.generation) this.schedule(buffer);
+        return generation === this.generation ? this.schedule(buffer) : undefined;
       } finally {
         this.pending -= 1;
         this.idleIfDone();
       }
     });
-    this.tail = queued.catch(() => undefined);
+    this.tail = queued.catch(() => undefined).then(() => undefined);
     return queued;
   }
 
-  private schedule(buffer: AudioBuffer): void {
+  private schedule(buffer: AudioBuffer): Sounding {
     void this.context.resume();
-    const startsAt = Math.max(this.nextAt, this.context.currentTime + (this.playing ? 0 : this.leadSeconds));
+    const startsAt = Math.max(this.nextAt, this.context.currentTime + (this.scheduled.size > 0 ? 0 : this.leadSeconds));
     const source = this.context.createBufferSource();
     source.buffer = buffer;
     source.connect(this.output);
@@ -124,15 +128,21 @@ export class GaplessPlayer {
     };
     source.start(startsAt);
     this.nextAt = entry.endsAt;
+    return entry;
   }
 
   private idleIfDone(): void {
-    if (this.pending === 0 && this.scheduled.size === 0) this.onidle?.();
+    if (!this.playing) this.onidle?.();
   }
 
   /** Something is queued or sounding. */
   get playing(): boolean {
-    return this.scheduled.size > 0;
+    return this.pending > 0 || this.scheduled.size > 0;
+  }
+
+  /** What of the context's clock is audible now: the device is behind `currentTime`. */
+  get audibleAt(): number {
+    return this.context.currentTime - (this.context.outputLatency || 0);
   }
 
   /** Seconds of audio that have been heard since the player was made or stopped. */

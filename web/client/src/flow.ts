@@ -14,6 +14,7 @@ export interface FlowClientOptions {
 
 export interface SessionOpened {
   session_id: string;
+  /** 0 for a document that is tried. */
   flow_version: number;
   greeting: string | null;
 }
@@ -30,7 +31,10 @@ export class FlowClient {
     this.base = `${options.baseUrl ?? ""}/api/flows/${encodeURIComponent(flowId)}`;
   }
 
-  async openSession(body: { variables?: object; metadata?: object; version?: number } = {}): Promise<SessionOpened> {
+  /** `document` is a flow of the same id to try in place of the published one; nothing of it is kept. */
+  async openSession(
+    body: { variables?: object; metadata?: object; version?: number; document?: object } = {},
+  ): Promise<SessionOpened> {
     const response = await this.call("/sessions", { method: "POST", body: JSON.stringify(body) });
     return (await response.json()) as SessionOpened;
   }

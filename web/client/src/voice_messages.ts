@@ -10,6 +10,7 @@ export type ServerMessage =
   | TextChunk
   | TextStreamStop
   | AudioStreamStart
+  | SpokenWords
   | AudioChunkMeta
   | AudioComplete
   | SttUpdate
@@ -50,6 +51,25 @@ export interface AudioStreamStart {
   message_id: string;
   character_name: string;
   sample_rate: number;
+}
+/**
+ * On request, before the first frame of a piece and each in which words begin.
+ */
+export interface SpokenWords {
+  type: "spoken_words";
+  message_id: string;
+  sentence_index: number;
+  text: string;
+  words: SpokenWord[];
+}
+/**
+ * A word of a spoken piece: where it stands in the piece's text, and when it sounds.
+ */
+export interface SpokenWord {
+  start_char: number;
+  end_char: number;
+  start_ms: number;
+  end_ms: number;
 }
 /**
  * What the binary frame right behind this is: PCM16, mono, little-endian.

@@ -1,6 +1,7 @@
 /** Flow documents and how the editor draws and changes them. Every function leaves its input alone. */
 
 import dagre from "@dagrejs/dagre";
+import { TextError } from "../i18n/text_error";
 
 export interface FlowNode {
   id: string;
@@ -42,13 +43,13 @@ export const NODE_HEIGHT = 84;
 export function readDocument(value: unknown): FlowDocument {
   const { id, nodes, edges } = (value ?? {}) as Record<string, unknown>;
   if (typeof id !== "string" || !/^[A-Za-z0-9][A-Za-z0-9._~-]*$/.test(id))
-    throw new Error("A flow needs an id of letters, digits and . _ ~ -.");
+    throw new TextError("flow_without_id");
   const are = (list: unknown, ...keys: string[]) =>
     Array.isArray(list) &&
     list.every((part) => keys.every((key) => typeof (part as Record<string, unknown> | null)?.[key] === "string"));
-  if (!are(nodes, "id", "type")) throw new Error("A flow needs nodes, each with an id and a type.");
+  if (!are(nodes, "id", "type")) throw new TextError("flow_without_nodes");
   if (edges !== undefined && !are(edges, "id", "source", "target"))
-    throw new Error("Each edge needs an id, a source and a target.");
+    throw new TextError("flow_with_bad_edges");
   return value as FlowDocument;
 }
 

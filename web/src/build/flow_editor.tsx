@@ -259,7 +259,7 @@ export function FlowEditor({ opened }: Props) {
                 onRestore={(version) => change((now) => ({ ...version, id: now.id }))}
               />}
             <div hidden={tab !== "test_chat"}>
-              <TestChat flowId={document.id} onPath={setPath} />
+              <TestChat document={document} onPath={setPath} />
             </div>
           </div>
         </aside>

@@ -161,6 +161,9 @@ export function FlowGraph({ document, path = NOTHING, problems = NO_PROBLEMS, se
       edgesFocusable={editing !== undefined}
       deleteKeyCode={editing ? ["Delete", "Backspace"] : null}
       onConnect={connect}
+      // Choosing what is chosen already leads back to its form.
+      onNodeClick={(_, { id }) => editing?.onSelect({ kind: "node", id })}
+      onEdgeClick={(_, { id }) => editing?.onSelect({ kind: "edge", id })}
       onPaneClick={() => editing?.onSelect(undefined)}
       onNodeDragStop={(_, __, moved) =>
         editing?.onMove(new Map(moved.map((node) => [node.id, { x: Math.round(node.position.x), y: Math.round(node.position.y) }])))

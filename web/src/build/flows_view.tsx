@@ -3,7 +3,7 @@
 import { newId } from "@parley/client";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { parse } from "yaml";
-import { call, errorWords, type FlowRow } from "../api";
+import { call, type FlowRow } from "../api";
 import { useTexts } from "../i18n";
 import { newDocument, readDocument } from "./document";
 import { type Draft, keepDraft, keptDraft, keptDraftIds } from "./drafts";
@@ -35,7 +35,7 @@ const onlyHere = (flows: readonly FlowRow[]): Row[] =>
     });
 
 function FlowList() {
-  const { t } = useTexts();
+  const { t, errorWords } = useTexts();
   const [flows, setFlows] = useState<Row[]>();
   const [problem, setProblem] = useState<string>();
   const file = useRef<HTMLInputElement>(null);
@@ -44,10 +44,10 @@ function FlowList() {
       const { body } = await call<{ flows: FlowRow[] }>("/api/flows");
       setFlows([...body.flows, ...onlyHere(body.flows)]);
     } catch (error) {
-      setProblem(errorWords(error, t));
+      setProblem(errorWords(error));
       setFlows(onlyHere([]));
     }
-  }, [t]);
+  }, [errorWords]);
   useEffect(() => void load(), [load]);
   const start = () => {
     const id = `flow-${newId().slice(0, 8)}`;
@@ -64,7 +64,7 @@ function FlowList() {
       keepDraft(document.id, { document, etag: undefined });
       open(document.id);
     } catch (error) {
-      setProblem(`${chosen.name}: ${errorWords(error, t)}`);
+      setProblem(`${chosen.name}: ${errorWords(error)}`);
     }
   };
   const remove = async ({ id, name, onlyHere }: Row) => {
@@ -75,7 +75,7 @@ function FlowList() {
       keepDraft(id, undefined);
       await load();
     } catch (error) {
-      setProblem(errorWords(error, t));
+      setProblem(errorWords(error));
     }
   };
   return (
@@ -134,7 +134,7 @@ function FlowList() {
 }
 
 function OpenFlow({ flowId }: { flowId: string }) {
-  const { t } = useTexts();
+  const { t, errorWords } = useTexts();
   const [opened, setOpened] = useState<Draft & { restored: boolean }>();
   const [problem, setProblem] = useState<string>();
   const [reads, setReads] = useState(0);
@@ -152,7 +152,7 @@ function OpenFlow({ flowId }: { flowId: string }) {
         if (!gone) setOpened({ document: readDocument(body), etag, restored: false });
       })
       .catch((error: unknown) => {
-        if (!gone) setProblem(errorWords(error, t));
+        if (!gone) setProblem(errorWords(error));
       });
     return () => {
       gone = true;

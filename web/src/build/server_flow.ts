@@ -2,7 +2,7 @@
 
 import { ParleyError } from "@parley/client";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { call, errorWords } from "../api";
+import { call } from "../api";
 import { useTexts } from "../i18n";
 import { type FlowDocument, type Problem, readDocument } from "./document";
 import { type Draft, keepDraft } from "./drafts";
@@ -25,7 +25,7 @@ export function useServerFlow(
   change: (to: () => FlowDocument) => void,
 ) {
   const path = `/api/flows/${encodeURIComponent(document.id)}`;
-  const { t } = useTexts();
+  const { errorWords } = useTexts();
   const etag = useRef(opened.etag);
   const [stored, setStored] = useState(opened.restored ? undefined : json(opened.document));
   const [state, setState] = useState<SaveState>(opened.restored ? "unsaved" : "saved");
@@ -93,12 +93,12 @@ export function useServerFlow(
           if (code === "flow_invalid") {
             setProblems((error as { body?: { problems?: Problem[] } }).body?.problems ?? []);
           }
-          setMessage(errorWords(error, t));
+          setMessage(errorWords(error));
         }
         return false;
       }
     },
-    [body, path, t],
+    [body, path, errorWords],
   );
 
   /** Takes the server's draft in the place of what is open; undoing brings that back. */
@@ -112,19 +112,19 @@ export function useServerFlow(
       setState("saved");
       change(() => theirs);
     } catch (error) {
-      setMessage(errorWords(error, t));
+      setMessage(errorWords(error));
     }
-  }, [path, change, t]);
+  }, [path, change, errorWords]);
 
   const publish = useCallback(async (): Promise<number | undefined> => {
     if (dirty && !(await save())) return undefined;
     try {
       return (await call<{ version: number }>(`${path}/publish`, { method: "POST" })).body.version;
     } catch (error) {
-      setMessage(errorWords(error, t));
+      setMessage(errorWords(error));
       return undefined;
     }
-  }, [dirty, path, save, t]);
+  }, [dirty, path, save, errorWords]);
 
   return { state, dirty, problems, message, save, publish, takeTheirs };
 }

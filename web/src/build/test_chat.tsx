@@ -1,14 +1,15 @@
-/** A conversation in writing with the published flow; its path shows in the graph. */
+/** A conversation in writing with the flow as it is edited; its path shows in the graph. */
 
 import { FlowClient, ParleyError } from "@parley/client";
 import { type FormEvent, useCallback, useEffect, useRef, useState } from "react";
 import { useTexts } from "../i18n";
 import { askForKey, authorization } from "../key";
 import { Variables } from "../see/variables";
+import type { FlowDocument } from "./document";
 import type { Path } from "./flow_graph";
 
 interface Props {
-  flowId: string;
+  document: FlowDocument;
   onPath(path: Path | undefined): void;
 }
 
@@ -17,35 +18,43 @@ interface Said {
   text: string;
 }
 
-export function TestChat({ flowId, onPath }: Props) {
-  const { t } = useTexts();
+/** Where nodes are drawn makes no difference to a conversation. */
+const isSameFlow = (one: FlowDocument, other: FlowDocument): boolean =>
+  one === other || comparable(one) === comparable(other);
+const comparable = (flow: FlowDocument): string =>
+  JSON.stringify(flow, (key, value: unknown) => (key === "position" || key === "version" ? undefined : value));
+
+export function TestChat({ document, onPath }: Props) {
+  const { t, errorWords } = useTexts();
   const [sessionId, setSessionId] = useState<string>();
-  const [version, setVersion] = useState<number>();
+  /** What the session runs. */
+  const [tested, setTested] = useState(document);
   const [said, setSaid] = useState<Said[]>([]);
   const [variables, setVariables] = useState<Record<string, unknown>>({});
   const [busy, setBusy] = useState(false);
   const [ended, setEnded] = useState(false);
   const [text, setText] = useState("");
-  const client = useRef(new FlowClient(flowId, { headers: authorization() }));
+  const client = useRef(new FlowClient(document.id, { headers: authorization() }));
   const running = useRef<AbortController>(undefined);
   useEffect(() => () => running.current?.abort(), []);
 
   const failed = useCallback((error: unknown) => {
     if (error instanceof ParleyError && error.status === 401) askForKey();
-    const words = error instanceof ParleyError ? error.message : String(error);
-    setSaid((now) => [...now, { who: "error", text: words }]);
-  }, []);
+    setSaid((now) => [...now, { who: "error", text: errorWords(error) }]);
+  }, [errorWords]);
 
   const start = async () => {
     running.current?.abort();
+    setSessionId(undefined);
     setSaid([]);
     setVariables({});
     setEnded(false);
     onPath(undefined);
     try {
-      const { session_id, flow_version, greeting } = await client.current.openSession();
+      const { session_id, greeting } = await client.current.openSession({ document });
       setSessionId(session_id);
-      setVersion(flow_version);
+      setTested(document);
+      setVariables(document.variables ?? {});
       if (greeting) setSaid([{ who: "agent", text: greeting }]);
     } catch (error) {
       failed(error);
@@ -92,8 +101,8 @@ export function TestChat({ flowId, onPath }: Props) {
 
   return (
     <div className="test-chat">
-      <p className="hint">
-        {t("test_needs_publishing")} {version !== undefined && `(${t("version")} ${version})`}
+      <p className="hint" role="status">
+        {t(sessionId && !isSameFlow(tested, document) ? "test_changed" : "test_of_draft")}
       </p>
       <button type="button" onClick={() => void start()}>
         {t(sessionId ? "test_restart" : "test_start")}

@@ -3,7 +3,7 @@
 import { ParleyError } from "@parley/client";
 import { useEffect, useState } from "react";
 import { stringify } from "yaml";
-import { call, errorWords } from "../api";
+import { call } from "../api";
 import { useTexts } from "../i18n";
 import { type DiffLine, diffLines, type FlowDocument, readDocument } from "./document";
 
@@ -26,7 +26,7 @@ interface Props {
 }
 
 export function VersionsPanel({ document, onRestore }: Props) {
-  const { t, language } = useTexts();
+  const { t, language, errorWords } = useTexts();
   const [problem, setProblem] = useState<string>();
   const [versions, setVersions] = useState<Version[]>();
   const [compared, setCompared] = useState<{ version: number; lines: DiffLine[] }>();
@@ -37,16 +37,16 @@ export function VersionsPanel({ document, onRestore }: Props) {
       .catch((error: unknown) => {
         setVersions([]);
         // A flow that was never saved has no versions yet.
-        if (!(error instanceof ParleyError && error.status === 404)) setProblem(errorWords(error, t));
+        if (!(error instanceof ParleyError && error.status === 404)) setProblem(errorWords(error));
       });
-  }, [path, t]);
+  }, [path, errorWords]);
   const read = async (version: number, take: (body: FlowDocument) => void) => {
     setProblem(undefined);
     try {
       const { body } = await call<unknown>(`${path}?version=${version}`);
       take(readDocument(body));
     } catch (error) {
-      setProblem(errorWords(error, t));
+      setProblem(errorWords(error));
     }
   };
   const compare = (version: number) =>

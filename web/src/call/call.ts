@@ -37,8 +37,12 @@ export interface Problem {
     | "may_not_hear"
     | "agent_missing"
     | "second_tab"
+    | "room_unreachable"
+    | "hung_up"
     | "failed";
   detail?: string;
+  /** The server's code, where `detail` is its words. */
+  error?: string;
 }
 
 /** Stages of one turn, milliseconds from the end of the user's speech. */
@@ -154,10 +158,12 @@ const logged = (log: readonly LogEntry[], kind: string, text: string): readonly 
 /** Waits before each try to connect again; the last one repeats. */
 export const RECONNECT_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
 
+/** Browsers lend the microphone only to pages that came over https or from this machine. */
+export const microphoneIsLent = (): boolean => globalThis.isSecureContext !== false;
+
 /** Says which microphone problem a `getUserMedia` error is. */
 export function microphoneProblem(error: unknown): Problem {
-  // Browsers lend devices only to pages that came over https or from this machine.
-  if (globalThis.isSecureContext === false) return { code: "microphone_insecure" };
+  if (!microphoneIsLent()) return { code: "microphone_insecure" };
   const name = error instanceof Error ? error.name : "";
   if (name === "NotAllowedError" || name === "SecurityError") return { code: "microphone_denied" };
   if (name === "NotFoundError" || name === "OverconstrainedError")

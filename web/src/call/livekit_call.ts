@@ -16,7 +16,9 @@ import {
 } from "livekit-client";
 import { call as request, type Status } from "../api";
 import { askForKey, authorization } from "../key";
+import "./random_uuid";
 import { type AgentState, Call, microphoneProblem, type Problem, RECONNECT_DELAYS_MS } from "./call";
+import { isReachable } from "./reach";
 import { readWaterfall, WATERFALL_TOPIC } from "./waterfall";
 
 const TRANSCRIPTION_TOPIC = "lk.transcription";
@@ -81,6 +83,7 @@ export class LiveKitCall extends Call {
       const { serverUrl, participantToken } = await source.fetch(
         this.flowId ? { participantAttributes: { flow_id: this.flowId } } : {},
       );
+      if (!isReachable(serverUrl)) throw new UnreachableError(serverUrl);
       // The microphone is asked for while the connection is made: both take their time.
       const [, microphone] = await Promise.allSettled([
         this.room.connect(serverUrl, participantToken),
@@ -174,7 +177,11 @@ export class LiveKitCall extends Call {
   }
 
   override async setMicrophone(deviceId: string): Promise<void> {
-    await this.room.switchActiveDevice("audioinput", deviceId || "default", false);
+    try {
+      await this.room.switchActiveDevice("audioinput", deviceId || "default", false);
+    } catch (error) {
+      this.update({ problem: microphoneProblem(error) });
+    }
   }
 
   override async setSpeaker(deviceId: string): Promise<void> {
@@ -295,7 +302,7 @@ export class LiveKitCall extends Call {
     this.cleanUp();
     if (this.ending || this.joining || reason === DisconnectReason.CLIENT_INITIATED) return;
     if (reason !== undefined && HUNG_UP.has(reason)) {
-      this.update({ state: "ended" });
+      this.update({ state: "ended", problem: { code: "hung_up" } });
     } else if (reason === DisconnectReason.DUPLICATE_IDENTITY) {
       this.fail({ code: "second_tab" });
     } else {
@@ -310,7 +317,34 @@ export class LiveKitCall extends Call {
   }
 }
 
+/** The room's server answers only on its own machine, and this is another one. */
+class UnreachableError extends Error {}
+
+/** What the backend answers to a request for a token, out of TokenSource's error. */
+function tokenRefusal(text: string): Problem | undefined {
+  const [, given, body = ""] = /received (\d{3}) \/ (.*)$/s.exec(text) ?? [];
+  if (!given) return undefined;
+  const status = Number(given);
+  const { code, message } = readJson(body) as Record<string, unknown>;
+  const said =
+    typeof code === "string" && typeof message === "string" ? { detail: message, error: code } : { detail: text };
+  if (status === 401) askForKey();
+  if (status === 401 || status === 403) return { code: "token_rejected", ...said };
+  if (code === "overloaded" || code === "rate_limited") return { code: "room_full", ...said };
+  return { code: status >= 502 ? "server_down" : "failed", ...said };
+}
+
+/** What is no JSON counts as nothing. */
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 function connectProblem(error: unknown): Problem {
+  if (error instanceof UnreachableError) return { code: "room_unreachable", detail: error.message };
   if (error instanceof ConnectionError) {
     if (error.reason === ConnectionErrorReason.NotAllowed) return { code: "token_rejected" };
     if (error.reason === ConnectionErrorReason.ServerUnreachable) return { code: "server_down" };
@@ -320,8 +354,9 @@ function connectProblem(error: unknown): Problem {
     if (error.reason === ConnectionErrorReason.InternalError && status === 200) return { code: "room_full" };
   }
   const text = error instanceof Error ? error.message : String(error);
+  const refusal = tokenRefusal(text);
+  if (refusal) return refusal;
   if (/\b(503|429|full|limit)\b/i.test(text)) return { code: "room_full", detail: text };
-  if (/\b401\b/.test(text) && !(error instanceof ConnectionError)) askForKey();
   if (/\b(401|403)\b/.test(text)) return { code: "token_rejected", detail: text };
   if (/fetch|network|NetworkError/i.test(text)) return { code: "server_down" };
   return { code: "failed", detail: text };

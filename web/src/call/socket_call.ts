@@ -1,6 +1,14 @@
 /** A call over `/ws`, for machines without a LiveKit server. */
 
-import { type Character, GaplessPlayer, type ParleyError, type ServerMessage, VoiceSocket } from "@parley/client";
+import {
+  type AudioChunkMeta,
+  type Character,
+  GaplessPlayer,
+  type ParleyError,
+  type ServerMessage,
+  SpokenText,
+  VoiceSocket,
+} from "@parley/client";
 import { call as request } from "../api";
 import { apiKey } from "../key";
 import { Call, microphoneProblem } from "./call";
@@ -13,12 +21,26 @@ import { waterfallFrom } from "./waterfall";
 const ASLEEP_MS = 30_000;
 /** How long the network may take nothing before it counts as gone. */
 const STALLED_MS = 8000;
+/** How often the words are brought into step with the voice. */
+const WORDS_MS = 40;
 
 export interface SocketCallOptions {
   /** Flow that answers; the server's choice by default. */
   flow?: string | undefined;
   /** Who answers in the flow's place. */
   characters?: readonly Character[] | undefined;
+}
+
+/** The answer that is being spoken; its line shows the words that have sounded. */
+interface Answer {
+  id: string;
+  name: string;
+  words: SpokenText;
+  timer: ReturnType<typeof setInterval>;
+  /** All of its sound has come. */
+  whole: boolean;
+  /** It ends with its text: there may be no more sound. */
+  failed: boolean;
 }
 
 export class SocketCall extends Call {
@@ -42,6 +64,9 @@ export class SocketCall extends Call {
   private ended = false;
   private sampleRate = 24_000;
   private voicing: string | undefined;
+  private answer: Answer | undefined;
+  /** Message whose sound the user has stopped; more of it may be on its way. */
+  private stopped: string | undefined;
   private hypothesis = 0;
   private typed = 0;
 
@@ -50,6 +75,7 @@ export class SocketCall extends Call {
     this.analyser.fftSize = 256;
     this.player.output.connect(this.analyser);
     this.player.onidle = () => {
+      if (this.answer?.whole) this.endAnswer();
       if (!this.voicing && this.getSnapshot().state === "speaking") this.update({ state: "listening" });
     };
   }
@@ -77,11 +103,7 @@ export class SocketCall extends Call {
           if (this.getSnapshot().problem?.code !== "room_full") this.connected();
         },
         onMessage: (message) => this.receive(message),
-        onAudio: (pcm, meta) => {
-          if (meta.message_id !== this.voicing) return;
-          void this.player.enqueuePcm16(pcm, this.sampleRate);
-          this.update({ state: "speaking" });
-        },
+        onAudio: (pcm, meta) => void this.play(pcm, meta),
         onClose: (error) => this.onClose(error),
       },
       { details: true, ...(key && { key }), ...(flow && characters.length === 0 && { flow }) },
@@ -115,7 +137,49 @@ export class SocketCall extends Call {
     this.connect();
   }
 
+  private async play(pcm: ArrayBuffer, meta: AudioChunkMeta): Promise<void> {
+    if (meta.message_id !== this.voicing) return;
+    this.update({ state: "speaking" });
+    const { answer } = this;
+    const sounding = await this.player.enqueuePcm16(pcm, this.sampleRate);
+    if (sounding) answer?.words.sounds(meta.sentence_index, sounding);
+  }
+
+  private beginAnswer(id: string, name: string): void {
+    this.endAnswer();
+    const timer = setInterval(() => this.showWords(), WORDS_MS);
+    this.answer = { id, name, words: new SpokenText(), timer, whole: false, failed: false };
+  }
+
+  private showWords(): void {
+    if (!this.answer) return;
+    const { id, name, words } = this.answer;
+    const text = words.shownAt(this.player.audibleAt);
+    const before = this.getSnapshot().lines.find((line) => line.id === id)?.text ?? "";
+    if (text !== before) this.line(id, "agent", { text, name });
+  }
+
+  /** All of it has sounded, or there is no sound to wait for. */
+  private endAnswer(): void {
+    this.answer?.words.showAll();
+    this.closeAnswer({});
+  }
+
+  private closeAnswer(change: { interrupted?: boolean }): void {
+    if (!this.answer) return;
+    const { id, name } = this.answer;
+    this.showWords();
+    this.dropAnswer();
+    this.line(id, "agent", { name, open: false, ...change });
+  }
+
+  private dropAnswer(): void {
+    clearInterval(this.answer?.timer);
+    this.answer = undefined;
+  }
+
   private forgetAnswer(): void {
+    this.closeAnswer({ interrupted: true });
     this.player.stop();
     this.voicing = undefined;
     for (const line of this.getSnapshot().lines)
@@ -147,7 +211,7 @@ export class SocketCall extends Call {
     if (refusal.code === "overloaded" || refusal.code === "rate_limited") {
       this.update({ problem: { code: "room_full" } });
     } else if (refusal.status === 401 || refusal.status === 403) {
-      this.fail({ code: "token_rejected", detail: refusal.message });
+      this.fail({ code: "token_rejected", detail: refusal.message, error: refusal.code });
       void this.release();
     }
   }
@@ -163,34 +227,40 @@ export class SocketCall extends Call {
         if (message.text) this.update({ state: "thinking" });
         break;
       case "text_stream_start":
-        this.line(message.message_id, "agent", { name: message.character_name });
+        this.beginAnswer(message.message_id, message.character_name);
         break;
-      case "text_chunk": {
-        const line = this.getSnapshot().lines.find(({ id }) => id === message.message_id);
-        if (line?.interrupted) break;
-        this.line(message.message_id, "agent", { text: (line?.text ?? "") + message.text });
+      case "text_chunk":
+        if (this.answer?.id === message.message_id) this.answer.words.add(message.text);
         break;
-      }
       case "text_stream_stop":
-        this.line(message.message_id, "agent", { open: false });
+        if (this.answer?.failed) this.endAnswer();
+        break;
+      case "spoken_words":
+        if (this.answer?.id === message.message_id) this.answer.words.words(message);
         break;
       case "audio_stream_start":
+        if (message.message_id === this.stopped) break;
         this.voicing = message.message_id;
         this.sampleRate = message.sample_rate;
-        this.line(this.voicing, "agent", { soundsAtMs: performance.now() });
+        if (this.answer) this.line(this.voicing, "agent", { name: this.answer.name, soundsAtMs: performance.now() });
         break;
       case "audio_complete":
         this.voicing = undefined;
-        if (!this.player.playing) this.update({ state: "listening" });
+        if (this.answer) this.answer.whole = true;
+        if (this.player.playing) break;
+        this.endAnswer();
+        this.update({ state: "listening" });
         break;
       case "interrupted":
         this.player.stop();
         this.voicing = undefined;
         this.line(message.message_id, "agent", {
+          ...(this.answer && { name: this.answer.name }),
           text: message.heard_text,
           interrupted: true,
           open: false,
         });
+        this.dropAnswer();
         this.log("interrupted", message.heard_text);
         this.update({ state: "listening" });
         break;
@@ -206,11 +276,15 @@ export class SocketCall extends Call {
       }
       case "error":
         if (message.code === "session_ended") {
-          void this.end();
+          void this.end().then(() => this.update({ problem: { code: "hung_up" } }));
           break;
         }
+        if (this.answer) {
+          this.answer.words.showAll();
+          this.answer.failed = true;
+        }
         this.log("error", `${message.code}: ${message.message}`);
-        this.update({ problem: { code: "failed", detail: message.message }, state: "listening" });
+        this.update({ problem: { code: "failed", detail: message.message, error: message.code }, state: "listening" });
         break;
       case "audio_chunk_meta":
         break;
@@ -224,6 +298,7 @@ export class SocketCall extends Call {
 
   private async release(): Promise<void> {
     this.ended = true;
+    this.closeAnswer({});
     this.redial.stop();
     this.stopWatching();
     this.socket?.close();
@@ -262,7 +337,11 @@ export class SocketCall extends Call {
 
   override interrupt(): void {
     this.socket?.interrupt();
+    this.stopped = this.answer?.id;
+    this.closeAnswer({ interrupted: true });
     this.player.stop();
+    this.voicing = undefined;
+    this.update({ state: "listening" });
   }
 
   override streams(): { user?: MediaStream; agent?: MediaStream } {

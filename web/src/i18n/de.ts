@@ -55,6 +55,7 @@ export const de: Texts = {
     "Ein anderes Programm benutzt das Mikrofon. Schließe es und drücke „Mikrofon an“, oder schreibe.",
   problem_microphone_insecure:
     "Browser geben das Mikrofon nur an Seiten, die über https oder vom eigenen Rechner kommen. Öffne diese Seite mit https oder als localhost. Bis dahin kannst du schreiben.",
+  microphone_why: "Hier ohne Mikrofon: Die Seite braucht https oder localhost.",
   problem_server_down: "Der Server antwortet nicht. Läuft `make run` noch?",
   problem_room_full: "Gerade sind alle Plätze belegt. Versuche es gleich noch einmal.",
   problem_token_rejected:
@@ -66,6 +67,9 @@ export const de: Texts = {
   problem_may_not_hear:
     "Mit dieser Zugangskarte darfst du die anderen nicht hören. Frag den Betreiber des Servers nach einer anderen.",
   problem_second_tab: "Du hast in einem anderen Tab ein Gespräch begonnen; dieses ist damit beendet.",
+  problem_room_unreachable:
+    "Die Adresse des LiveKit-Servers gilt nur auf seinem eigenen Rechner. Wer den Server betreibt, kann LIVEKIT_PUBLIC_URL setzen; die Verbindung über WebSocket geht auch so.",
+  problem_hung_up: "Die andere Seite hat das Gespräch beendet. Du kannst ein neues beginnen.",
   problem_failed: "Etwas ist schiefgegangen.",
   see: "Hinter den Kulissen",
   see_waterfall: "Wortwechsel",
@@ -130,6 +134,9 @@ export const de: Texts = {
   flows_import_over:
     "Es gibt Änderungen an diesem Ablauf, die nur dieser Browser hat. Die Datei an ihrer Stelle einlesen?",
   flows_delete_sure: "Diesen Ablauf mit allen seinen Versionen löschen?",
+  flow_without_id: "Ein Ablauf braucht eine Kennung (id) aus Buchstaben, Ziffern und . _ ~ -.",
+  flow_without_nodes: "Ein Ablauf braucht Knoten (nodes), jeder mit id und type.",
+  flow_with_bad_edges: "Jede Kante (edge) braucht id, source und target.",
   unsaved: "Nicht gespeichert",
   saved: "Gespeichert",
   save: "Entwurf speichern",
@@ -158,8 +165,9 @@ export const de: Texts = {
   test_chat: "Probegespräch",
   test_start: "Probe beginnen",
   test_restart: "Von vorn",
-  test_needs_publishing:
-    "Die Probe spricht mit der zuletzt veröffentlichten Version: Veröffentliche, um deine Änderungen zu erproben.",
+  test_of_draft:
+    "Die Probe spricht mit dem Ablauf, wie er hier steht, ob gespeichert oder nicht, und hinterlässt nichts.",
+  test_changed: "Der Ablauf hat sich seit dem Beginn der Probe geändert. Beginne von vorn, um ihn zu erproben.",
   conflict:
     "Jemand anderes hat diesen Ablauf inzwischen gespeichert. Deine Änderungen sind nicht verloren: Speichere deine Fassung über die andere, oder lade die andere; „Rückgängig“ holt dann deine zurück.",
   conflict_mine: "Meine Fassung speichern",

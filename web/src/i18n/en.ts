@@ -52,6 +52,7 @@ export const en = {
     "Another program holds the microphone. Close it and press Unmute, or type.",
   problem_microphone_insecure:
     "Browsers lend the microphone only to pages that came over https or from this machine itself. Open this page with https, or as localhost. You can type meanwhile.",
+  microphone_why: "No microphone here: the page needs https, or localhost.",
   problem_server_down: "The server does not answer. Is `make run` still running?",
   problem_room_full: "All places are taken right now. Try again in a moment.",
   problem_token_rejected: "The server refused this connection. Reload the page to get a new ticket.",
@@ -62,6 +63,9 @@ export const en = {
   problem_may_not_hear:
     "This ticket does not let you hear the others. Ask whoever runs this server for one that does.",
   problem_second_tab: "You began a call in another tab, so this one has ended.",
+  problem_room_unreachable:
+    "The LiveKit server's address is good only on the machine it runs on. Whoever runs this server can set LIVEKIT_PUBLIC_URL; the WebSocket connection works without it.",
+  problem_hung_up: "The other side has ended the call. You can begin a new one.",
   problem_failed: "Something went wrong.",
   see: "Behind the scenes",
   see_waterfall: "Turns",
@@ -125,6 +129,9 @@ export const en = {
   flows_import: "Import a file",
   flows_import_over: "There are changes of this flow that only this browser has. Read the file in their place?",
   flows_delete_sure: "Delete this flow with all its versions?",
+  flow_without_id: "A flow needs an id of letters, digits and . _ ~ -.",
+  flow_without_nodes: "A flow needs nodes, each with an id and a type.",
+  flow_with_bad_edges: "Each edge needs an id, a source and a target.",
   unsaved: "Unsaved changes",
   saved: "Saved",
   save: "Save draft",
@@ -153,7 +160,8 @@ export const en = {
   test_chat: "Test chat",
   test_start: "Start a test",
   test_restart: "Start over",
-  test_needs_publishing: "The test talks to the last published version: publish to try your changes.",
+  test_of_draft: "The test talks to the flow as it stands here, saved or not, and leaves nothing behind.",
+  test_changed: "The flow has changed since this test began. Start over to try it.",
   conflict:
     "Somebody else saved this flow meanwhile. Your changes are kept here: save them over theirs, or load theirs; Undo then brings yours back.",
   conflict_mine: "Save mine over theirs",

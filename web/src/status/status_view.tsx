@@ -1,7 +1,7 @@
 /** What runs, what is configured, what is missing. */
 
 import { useEffect, useState } from "react";
-import { call, errorWords, type Providers, type ProviderRow, type Status } from "../api";
+import { call, type Providers, type ProviderRow, type Status } from "../api";
 import { useTexts } from "../i18n";
 import type { Key } from "../i18n/en";
 
@@ -16,7 +16,7 @@ interface Loaded {
 }
 
 export function StatusView() {
-  const { t, language } = useTexts();
+  const { t, language, errorWords } = useTexts();
   const [loaded, setLoaded] = useState<Loaded>();
   const [down, setDown] = useState<string>();
   const megabytes = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
@@ -32,7 +32,7 @@ export function StatusView() {
         setLoaded({ status: status.body, providers: providers.body, at: new Date() });
         setDown(undefined);
       } catch (error) {
-        if (!gone) setDown(errorWords(error, t));
+        if (!gone) setDown(errorWords(error));
       }
     };
     void load();
@@ -41,7 +41,7 @@ export function StatusView() {
       gone = true;
       clearInterval(timer);
     };
-  }, [t]);
+  }, [errorWords]);
   return (
     <main className="status">
       <h1>{t("status_heading")}</h1>

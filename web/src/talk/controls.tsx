@@ -1,7 +1,7 @@
 /** Start, mute, stop the voice, type, end. */
 
 import { type FormEvent, useState } from "react";
-import type { Call, CallSnapshot } from "../call/call";
+import { type Call, type CallSnapshot, microphoneIsLent } from "../call/call";
 import { useTexts } from "../i18n";
 
 interface Props {
@@ -39,6 +39,7 @@ export function Controls({ call, snapshot, starting, again, onStart, onEnd }: Pr
         <button
           type="button"
           data-muted={snapshot.muted || undefined}
+          aria-describedby={microphoneIsLent() ? undefined : "microphone-why"}
           onClick={() => void call.setMuted(!snapshot.muted)}
         >
           {t(snapshot.muted ? "unmute" : "mute")}
@@ -54,6 +55,11 @@ export function Controls({ call, snapshot, starting, again, onStart, onEnd }: Pr
           {t("end")}
         </button>
       </div>
+      {!microphoneIsLent() && (
+        <p className="hint" id="microphone-why">
+          {t("microphone_why")}
+        </p>
+      )}
       <form onSubmit={send}>
         <input
           type="text"

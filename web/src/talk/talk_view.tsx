@@ -5,6 +5,7 @@ import type { FlowRow, Status } from "../api";
 import { call as request } from "../api";
 import { type Call, NO_CALL, type Problem } from "../call/call";
 import { announceCall } from "../call/one_call";
+import { isReachable } from "../call/reach";
 import { useTexts } from "../i18n";
 import { SeePanel } from "../see/see_panel";
 import { Controls } from "./controls";
@@ -24,7 +25,8 @@ async function newCall(settings: CallSettings): Promise<Call> {
   if (characters.length > 0) way = "socket";
   if (way === "auto") {
     const status = await request<Status>("/api/status").catch(() => undefined);
-    way = status?.body.livekit?.ready === false ? "socket" : "livekit";
+    const { ready, url } = status?.body.livekit ?? {};
+    way = ready === false || !isReachable(url) ? "socket" : "livekit";
   }
   if (way === "livekit") {
     const { LiveKitCall } = await import("../call/livekit_call");
@@ -35,7 +37,7 @@ async function newCall(settings: CallSettings): Promise<Call> {
 }
 
 export function TalkView() {
-  const { t } = useTexts();
+  const { t, errorText } = useTexts();
   const [call, setCall] = useState<Call>();
   const [starting, setStarting] = useState(false);
   /** Why no call could even begin. */
@@ -92,9 +94,9 @@ export function TalkView() {
           {t(state === "listening" && snapshot.muted ? "state_muted" : `state_${state}`)}
         </p>
         {problem && (
-          <p className="problem" role="alert" data-code={problem.code}>
+          <p className="problem" role={problem.code === "hung_up" ? "status" : "alert"} data-code={problem.code}>
             {t(`problem_${problem.code}`)}
-            {problem.detail && <small>{problem.detail}</small>}
+            {problem.detail && <small>{errorText(problem.error, problem.detail)}</small>}
           </p>
         )}
         <Controls

@@ -1,0 +1,8 @@
+import { en, type Key } from "./en";
+
+/** An error of the page's own, which is shown in the visitor's language. */
+export class TextError extends Error {
+  constructor(readonly key: Key) {
+    super(en[key]);
+  }
+}
