@@ -136,15 +136,16 @@ class Call:
         self._end_call("the worker stops")
 
     async def aclose(self) -> None:
-        """Settles what is open at the backend, closes the connections and ends the recording."""
+        """Ends the recording, settles what is open at the backend and closes the connections."""
         if self._keypad is not None:
             self._keypad.close()
+        # First, since a backend that is away is waited for.
+        if self._recording is not None:
+            await self._recording.end(self._about())
         if self._conversation is not None:
             await self._conversation.aclose()
         for executor in self._executors:
             await executor.aclose()
-        if self._recording is not None:
-            await self._recording.end(self._about())
         if self._voice is not None:
             await self._voice.aclose()
             if self._voice.words is not None:

@@ -108,7 +108,8 @@ class FlowExecutor:
             return await self._open()
 
     async def _open(self) -> SessionOpened:
-        body = await self.call("POST", f"{self._root}/sessions", self._request.model_dump())
+        asked = self._request.model_dump(exclude_none=True)
+        body = await self.call("POST", f"{self._root}/sessions", asked)
         try:
             opened = SessionOpened.model_validate(body)
         except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -10,6 +11,7 @@ from flow_backend.access.gate import Caller, caller_of
 from flow_backend.engine.engine import Engine
 from flow_backend.engine.session import Session
 from flow_backend.flows.document import Flow
+from flow_backend.flows.loading import load_text
 from flow_backend.flows.validation import parse_flow
 from flow_backend.replicas.remote import RemoteSession
 from protocol.errors import FlowError
@@ -82,7 +84,7 @@ def _to_try(flow_id: str, body: SessionRequest, caller: Caller) -> Flow:
     assert body.document is not None
     if body.version is not None:
         raise FlowError("request_invalid", "Send a version or a document.", path="version")
-    flow = parse_flow(body.document)
+    flow = parse_flow(load_text(json.dumps(body.document)))
     if flow.id != flow_id:
         raise FlowError("request_invalid", f"The path names flow {flow_id!r}.", path="document.id")
     return flow

@@ -43,7 +43,7 @@ from speech.stt import STTProvider
 log = logging.getLogger(__name__)
 
 RATE_HZ = 24_000
-END_OF_TURN_S = 0.45
+END_OF_TURN_S = 0.55
 """Silence after a pause was noticed until the words count as said."""
 BARGE_IN_S = 0.3
 """The user's voice must go on for so long to stop the agent."""

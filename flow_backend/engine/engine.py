@@ -181,8 +181,15 @@ class Engine:
         The session lives in this process's memory alone, until it has been idle for a while.
 
         Raises:
-            FlowError: As `open` does.
+            FlowError: As `open` does; `request_invalid` with several replicas, which would not know
+                each other's.
         """
+        if self._parts.keeper is not None and self._parts.keeper.shared:
+            raise FlowError(
+                "request_invalid",
+                "With several replicas (REDIS_URL) a flow is tried once it is published.",
+                path="document",
+            )
         start = make_plan(flow, VERSION).start.data
         assert isinstance(start, StartData)
         values = self._first_variables(flow, start, variables or {})

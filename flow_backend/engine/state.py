@@ -78,7 +78,11 @@ class SessionState:
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON object that `from_dict` reads back."""
-        return asdict(self)
+        fields = asdict(self)
+        for entry in fields["history"]:
+            if not entry["estimated"]:  # which versions without that note could not read
+                del entry["estimated"]
+        return fields
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SessionState:

@@ -31,7 +31,7 @@ def _validator() -> Draft202012Validator:
     for part in (*parts, published):
         for name in ("properties", "$defs"):
             whole[name].update(_at_home(part.get(name, {})))
-    return Draft202012Validator(whole)
+    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def _at_home(part: Any) -> Any:

@@ -92,7 +92,10 @@ class Membership:
         return str(owner.decode() if isinstance(owner, bytes) else owner)
 
     async def held(self, keys: Sequence[SessionKey]) -> set[SessionKey]:
-        """Those of these sessions that a living replica has; all, while Redis cannot be asked."""
+        """Those of these sessions that another living replica has.
+
+        All, while Redis cannot be asked.
+        """
         if not keys:
             return set()
         try:
@@ -101,7 +104,7 @@ class Membership:
             living = {
                 owner
                 for owner in set(owners)
-                if owner and await self._redis.exists(f"{_REPLICA}{owner}")
+                if owner and owner != self.id and await self._redis.exists(f"{_REPLICA}{owner}")
             }
         except RedisError:
             return set(keys)

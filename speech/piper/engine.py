@@ -28,6 +28,8 @@ from speech.text import Lexicon, Spoken
 
 MAX_TEXT_CHARS = 200_000
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
+WHOLE_SLACK_S = 1.0
+"""How long the later pieces of a whole may wait for streams that are heard meanwhile."""
 CLAUSE_PAUSE_S = 0.12
 """Between the two parts of a sentence that was cut at a clause."""
 RUN_THREADS = 2
@@ -287,8 +289,11 @@ class _Speaking:
     @property
     def deadline_s(self) -> float:
         """When the listener runs out of sound."""
-        sounds = self.spoke and not self._whole
-        return self._began_s + self._track.position_s if sounds else self.asked_s
+        if not self.spoke:
+            return self.asked_s
+        if self._whole:
+            return self.asked_s + WHOLE_SLACK_S
+        return self._began_s + self._track.position_s
 
     def cancel(self) -> None:
         """Makes a running step end soon; called from another thread than the one it runs on."""

@@ -51,6 +51,18 @@ async def rows(backend: Backend) -> dict[str, int]:
         }
 
 
+async def test_a_document_that_nests_too_deep_is_refused() -> None:
+    document = shop("Until six.")
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    document["nodes"][1]["data"]["assignments"][0] = {"name": "asked", "value": deep}
+    async with serve_backend() as backend:
+        answer = await backend.client.post("/api/flows/shop/sessions", json={"document": document})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == "flow_invalid"
+
+
 async def test_a_flow_that_is_stored_nowhere_answers_and_leaves_nothing() -> None:
     async with serve_backend() as backend:
         before = await rows(backend)

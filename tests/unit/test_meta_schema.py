@@ -33,6 +33,15 @@ INNER = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(NAMES, LEAVES, m
 VALUES = INNER | st.lists(INNER, max_size=3) | st.dictionaries(NAMES, INNER, max_size=4)
 
 
+@pytest.mark.parametrize("rule", [{"pattern": "["}, {"patternProperties": {"[": True}}])
+def test_what_must_be_an_expression_is_one(rule: dict[str, Any]) -> None:
+    assert (meta_schema.fault(rule) is None) == is_schema(rule)
+
+
+def test_no_expression_is_a_fault() -> None:
+    assert meta_schema.fault({"properties": {"a": {"pattern": "["}}}) is not None
+
+
 @given(st.dictionaries(st.sampled_from(KEYWORDS), VALUES, max_size=5))
 def test_it_finds_the_same_faulty(schema: dict[str, Any]) -> None:
     assert (meta_schema.fault(schema) is None) == is_schema(schema)
