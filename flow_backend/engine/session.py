@@ -265,7 +265,9 @@ class Session:
                     "`interrupted`.",
                 )
             self._leave(turn, "interrupted")
-        heard = Entry("assistant", report.text, turn.id, heard=True)
+        # Nothing can be heard of a turn that has said nothing.
+        text = report.text if turn.pieces or turn.past else ""
+        heard = Entry("assistant", text, turn.id, heard=True)
         heard.interrupted, heard.estimated = report.interrupted, report.estimated
         self.state.note_heard(turn.input, heard)
         if report.interrupted and turn.id == self._last_merged:

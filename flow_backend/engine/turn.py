@@ -45,6 +45,8 @@ class Turn:
         """The terminal event is in the stream."""
         self.merged = False
         """The draft is in the session's state."""
+        self.past = False
+        """Read from the database, which may lack the end of what was spoken."""
         self.interrupted = False
         """It was cut off before it had said everything."""
         self.pending_effect: dict[str, Any] | None = None
@@ -71,7 +73,7 @@ class Turn:
             stored.session_uid, session_id, stored.turn_id, stored.input, state, speculative=False
         )
         turn.rewind = Rewind.from_dict(stored.rewind)
-        turn.concluded = turn.merged = True
+        turn.concluded = turn.merged = turn.past = True
         turn.stream.restore(stored.frames, lost=stored.lost)
         turn.over.set()
         return turn
