@@ -185,9 +185,7 @@ def _came_with_the_voice(found: dict[str, Any]) -> None:
     assert found["grown"] >= 4
     assert shown[:2] == ["number", "1"]
     assert "20" not in shown
-    least = min(len(shown), len(heard))
-    assert shown[:least] == heard[:least]
-    assert max(len(shown), len(heard)) - least <= 4, (shown, heard)
+    assert abs(len(shown) - len(heard)) <= 4, (shown, heard)
 
 
 async def test_without_a_microphone_one_can_type(page: str) -> None:
