@@ -247,7 +247,11 @@ class Session:
     async def _take_reports(self, reports: Sequence[HeardTurn]) -> None:
         for report in reports:
             try:
-                self._take_report(await self.turn(report.turn_id), report)
+                turn = await self.turn(report.turn_id)
+                if not turn.committed:
+                    # Only what was committed is heard: the commit is still on its way.
+                    await self.commit(turn)
+                self._take_report(turn, report)
             except FlowError as error:
                 # The new turn begins all the same: its user has spoken.
                 log.info("session %s: a report of a turn: %s", self.id, error.code)

@@ -13,6 +13,8 @@ class Relay:
     Attributes:
         url: The way's begin, as an HTTP address.
         connections: How many were opened.
+        cuts: What a client may not send: its connection breaks there.
+        has_cut: One broke.
     """
 
     def __init__(self, port: int) -> None:
@@ -21,6 +23,8 @@ class Relay:
         self._held: list[asyncio.StreamWriter] = []
         self.url = ""
         self.connections = 0
+        self.cuts: bytes | None = None
+        self.has_cut = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -47,14 +51,16 @@ class Relay:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._held += [writer, up_writer]
         for source, target in ((reader, up_writer), (up_reader, writer)):
-            task = asyncio.create_task(_pump(source, target))
+            task = asyncio.create_task(self._pump(source, target))
             self._carrying.add(task)
             task.add_done_callback(self._carrying.discard)
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if self.cuts is not None and self.cuts in data:
+                    self.has_cut.set()
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()

@@ -16,6 +16,7 @@ import pytest
 
 from agent_worker.conversation import Conversation
 from agent_worker.flow_executor import FlowExecutor
+from tests.fault.relay import Relay
 from tests.fault.test_backend_killed import Process, backend
 from tests.integration.postgres import PostgresServer, postgres_server
 from tests.scripted_llm import ScriptedLLM
@@ -230,6 +231,34 @@ async def test_the_next_turn_carries_a_report_that_has_not_arrived(tmp_path: Pat
         both = [*WAS_HEARD, ("go", False, True, False), (ANSWER, False, False, False)]
         assert await caller.transcript() == both
         assert await caller.stored_transcript() == both
+
+
+async def test_a_turn_whose_commit_is_cut_off_is_kept_with_what_was_heard(tmp_path: Path) -> None:
+    async with (
+        worker(tmp_path) as caller,
+        Relay.to(str(caller.process.client.base_url).rstrip("/")) as way,
+        FlowExecutor("f", backend_url=way.url, session_id=caller.executor.session_id) as executor,
+    ):
+        conversation = Conversation(executor)
+
+        async def ask(turn_id: str) -> None:
+            async for _ in conversation.open_turn("go", turn_id).events():
+                pass
+            conversation.commit(turn_id)
+
+        way.cuts = b"/commit "
+        await ask("t1")
+        await way.has_cut.wait()
+        conversation.heard("t1", HEARD, interrupted=True)
+        await ask("t2")
+        assert told(caller.model.prompts[-1]) == ["go", f"{HEARD}—", "go"]
+        way.cuts = None
+        await conversation.aclose(timeout_s=15)
+        heard = [("go", False, True, False), (HEARD, True, True, False)]
+        assert await caller.transcript() == [
+            *heard, ("go", False, True, False), (ANSWER, False, False, False),
+        ]  # fmt: skip
+        assert (await caller.stored_transcript())[:2] == heard
 
 
 def told(messages: list[dict[str, Any]]) -> list[str]:

@@ -19,7 +19,7 @@ from flow_backend.engine.turn import Turn
 from flow_backend.llm.scripted import Reply, ScriptedProvider
 from flow_backend.settings import BackendSettings
 from protocol.errors import FlowError
-from protocol.turns import HeardReport
+from protocol.turns import HeardReport, HeardTurn
 from tests.integration.backend_server import OneModel
 
 ENDS = {"done", "error", "cancelled"}
@@ -80,6 +80,7 @@ CALLS = st.lists(
         st.tuples(st.just("commit"), TURN),
         st.tuples(st.just("drop"), TURN),
         st.tuples(st.just("heard"), TURN, st.sampled_from(["", "Sai", "Said 0. W"]), st.booleans()),
+        st.tuples(st.just("carry"), TURN, TURN, st.sampled_from(["", "Sai"]), st.booleans()),
         st.tuples(st.just("wait"), st.integers(0, 30)),
         st.tuples(st.just("finish"), TURN),
     ),
@@ -99,6 +100,15 @@ async def call(session: Session, what: tuple[Any, ...], turns: dict[str, Turn]) 
             await session.heard(
                 await session.turn(turn_id), HeardReport(text=text, interrupted=interrupted)
             )
+        case ("carry", turn_id, of, text, interrupted):
+            before = turns.get(of)
+            was_open = before is not None and not before.discarded and of != turn_id
+            known = turn_id in session.turn_ids
+            report = HeardTurn(turn_id=of, text=text, interrupted=interrupted)
+            turns[turn_id] = await session.start_turn(
+                "hello", turn_id, speculative=True, heard=[report]
+            )
+            assert known or not was_open or before.committed
         case ("wait", rounds):
             for _ in range(rounds):
                 await asyncio.sleep(0)
