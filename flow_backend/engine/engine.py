@@ -178,23 +178,17 @@ class Engine:
     ) -> tuple[Session, str | None]:
         """As `open`, for a flow that validation has passed and that need not be stored.
 
-        The session lives in this process's memory alone, until it has been idle for a while.
+        The session lives in this process's memory alone, until it has been idle for a while; other
+        replicas send its calls here.
 
         Raises:
-            FlowError: As `open` does; `request_invalid` with several replicas, which would not know
-                each other's.
+            FlowError: As `open` does.
         """
-        if self._parts.keeper is not None and self._parts.keeper.shared:
-            raise FlowError(
-                "request_invalid",
-                "With several replicas (REDIS_URL) a flow is tried once it is published.",
-                path="document",
-            )
         start = make_plan(flow, VERSION).start.data
         assert isinstance(start, StartData)
         values = self._first_variables(flow, start, variables or {})
         session = transient_session(
-            self._parts, flow, variables=values, metadata=metadata, owner=owner
+            self._parts, flow, variables=values, metadata=metadata, owner=owner, shared=True
         )
         return session, await self._begin(session)
 
@@ -266,11 +260,22 @@ class Engine:
         return session
 
     async def hand_over(self, flow_id: str, session_id: str) -> None:
-        """Lets go of a session, for the replica that asks; its running turn goes on there."""
+        """Lets go of a session, for the replica that asks; its running turn goes on there.
+
+        Raises:
+            FlowError: `request_invalid` for one that tries a flow, of which nothing is stored.
+        """
         key = flow_id, session_id
         async with self._loading_of(key):
-            session = self._sessions.pop(key, None)
+            session = self._sessions.get(key)
+            if session is not None and session.plan.version == VERSION:
+                raise FlowError(
+                    "request_invalid",
+                    f"Session {session_id!r} tries a flow in another replica's memory. Take its "
+                    "turns through /api/flows.",
+                )
             if session is not None and self._replicas is not None:
+                del self._sessions[key]
                 await session.aclose()
                 await self._parts.writer.durable()
                 await self._replicas.release([key])

@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from flow_backend.engine.plan import make_plan
 from flow_backend.engine.session import Session
 from flow_backend.engine.state import SessionState
+from flow_backend.engine.stream import FrameKeeper, TurnStream
 from flow_backend.flows.document import Flow
 from flow_backend.store.writer import JournalSource
 
@@ -30,6 +31,7 @@ def transient_session(
     variables: Mapping[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
     owner: str = "",
+    shared: bool = False,
 ) -> Session:
     """A session that is never stored and ends with the object; close it with `aclose`.
 
@@ -41,16 +43,40 @@ def transient_session(
         variables: The first values; the flow's own by default.
         metadata: Of the session.
         owner: Id of the API key that opens it.
+        shared: Where there are other replicas, they may read its events.
     """
+    keeper = parts.keeper if shared else None
     return Session(
         uuid4().hex,
         uuid4().hex,
         make_plan(flow, VERSION),
-        replace(parts, writer=_Unwritten(), keeper=None),  # type: ignore[arg-type] # the calls that sessions make
+        replace(
+            parts,
+            writer=_Unwritten(),  # type: ignore[arg-type] # the calls that sessions make
+            keeper=_EventsAlone(keeper) if keeper is not None and keeper.shared else None,
+        ),
         state=SessionState(variables=dict(flow.variables if variables is None else variables)),
         metadata=metadata or {},
         owner=owner,
     )
+
+
+class _EventsAlone:
+    """Passes events on to other replicas, without the rows by which one could go on."""
+
+    shared = True
+
+    def __init__(self, keeper: FrameKeeper) -> None:
+        self._keeper = keeper
+
+    def begin(
+        self, stream: TurnStream, session_row: dict[str, Any], turn_row: dict[str, Any]
+    ) -> None:
+        """Nothing is kept."""
+
+    def keep(self, stream: TurnStream, frame: bytes) -> None:
+        """As the other does."""
+        self._keeper.keep(stream, frame)
 
 
 class _Unwritten:

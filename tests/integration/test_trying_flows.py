@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+from protocol.errors import FlowError
 from tests.integration.backend_server import Backend, kinds, serve_backend, text_of
 from tests.integration.outside_server import serve_outside
 from tests.integration.security.callers import caller_with, closed_backend
+from tests.integration.test_replicas import shared, two
+
+__all__ = ["shared"]
 
 ASKED = {"name": "asked", "expression": "input"}
 
@@ -157,3 +162,26 @@ async def test_the_calls_of_a_tried_flow_happen_once() -> None:
         events = await backend.turn(session["session_id"], "Please book.", flow="shop")
         assert text_of(events) == "Booked 1."
         assert len(outside.requests) == 1
+
+
+async def test_every_replica_takes_the_turns_of_a_tried_flow(shared: dict[str, Any]) -> None:
+    async with two(shared, []) as (one, other):
+        before = await rows(one)
+        session = await opened(one, shop("Until six."))
+        name = session["session_id"]
+        asked = await other.turn(name, "When?", "t1", flow="shop")
+        assert text_of(asked) == "Until six."
+        assert await one.turn(name, "When?", "t1", flow="shop") == asked
+        heard = {"text": "Until", "interrupted": True}
+        assert (await other.call(name, "t1", "heard", heard, flow="shop")).status_code == 204
+        state = await other.state(name, flow="shop")
+        assert state == await one.state(name, flow="shop")
+        assert [e["text"] for e in state["transcript"]] == ["Shop in Bonn.", "When?", "Until"]
+        # What needs the session in its own process does not take it away.
+        with pytest.raises(FlowError, match="tries a flow"):
+            await other.app.state.engine.session_here("shop", name)
+        assert await one.state(name, flow="shop") == state
+        assert await rows(other) == before
+    async with two(shared, []) as (one, _):
+        gone = await one.client.get(f"/api/flows/shop/sessions/{name}")
+        assert (gone.status_code, gone.json()["code"]) == (404, "session_not_found")
