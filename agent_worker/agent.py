@@ -13,6 +13,7 @@ import signal
 from livekit.agents import AgentServer, JobContext
 from livekit.agents.job import JobExecutorType
 
+from agent_worker import metrics
 from agent_worker.call import Call
 from agent_worker.flow_executor import tls_context
 from agent_worker.health import HealthPage
@@ -101,6 +102,7 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
         (again if asked.is_set() else asked).set()
 
     loop = asyncio.get_running_loop()
+    metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     waiting = asyncio.create_task(asked.wait())

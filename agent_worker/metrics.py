@@ -29,6 +29,7 @@ WASTED = Counter("parley_speculation_wasted", "Answers begun on a wrong guess an
 WASTED_TOKENS = Counter("parley_speculation_wasted_tokens", "Tokens of such answers.")
 FAILURES = Counter("parley_call_failures", "What went wrong in calls, by code.", ["code"])
 
+TASKS = Gauge("parley_asyncio_tasks", "Tasks of the event loop that lives as long as the process.")
 MODEL_LOAD_S = Gauge("parley_model_load_seconds", "What loading speech models took.", ["engine"])
 
 

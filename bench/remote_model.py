@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class RemoteModel:
     """Until the first word."""
     piece_s: float = 0.013
     """Between two words: about 100 tokens a second."""
+    away: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is set, questions get 503."""
     cut_off: asyncio.Queue[float] = field(default_factory=asyncio.Queue)
     """When connections were closed before the end of an answer, by `time.perf_counter`."""
 
@@ -34,7 +36,9 @@ class RemoteModel:
         app = FastAPI()
 
         @app.post("/v1/chat/completions")
-        async def chat() -> StreamingResponse:
+        async def chat() -> Response:
+            if self.away.is_set():
+                return Response(status_code=503)
             return StreamingResponse(self._events(), media_type="text/event-stream")
 
         with socket.socket() as listener:

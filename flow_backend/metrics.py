@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,7 @@ class _Held(Collector):
                 self._voices.engines.waiting,
             ),
             ("parley_audio_cache_bytes", "Audio in the cache.", cache.size_bytes),
+            ("parley_asyncio_tasks", "Tasks of the event loop.", len(asyncio.all_tasks())),
         ):
             yield GaugeMetricFamily(name, text, value=value)
         taken = GaugeMetricFamily("parley_places_taken", "What runs, by kind.", labels=["kind"])

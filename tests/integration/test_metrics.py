@@ -30,6 +30,7 @@ WORKER = (
     worker.WASTED_TOKENS,
     worker.FAILURES,
     worker.MODEL_LOAD_S,
+    worker.TASKS,
     livekit_metrics.RUNNING_JOB_GAUGE,
     livekit_metrics.CPU_LOAD_GAUGE,
 )
@@ -73,6 +74,7 @@ async def test_turns_are_counted_by_their_end() -> None:
     assert found["parley_turn_stage_seconds_count{stage=first_token}"] == 2
     assert found["parley_llm_tokens_total{kind=completion}"] > 0
     assert found["parley_sessions"] == 1
+    assert found["parley_asyncio_tasks"] > 1
     assert found["parley_http_responses_total{route=/api/flows/{flow_id},status=404}"] == 1
 
 
