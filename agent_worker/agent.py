@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+from contextlib import AbstractAsyncContextManager
 
 from livekit.agents import AgentServer, JobContext
 from livekit.agents.job import JobExecutorType
@@ -108,7 +109,7 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
     waiting = asyncio.create_task(asked.wait())
     running: asyncio.Task[None] | None = None
     try:
-        async with HealthPage(server, settings):
+        async with _mover(settings), HealthPage(server, settings):
             running = asyncio.create_task(server.run())
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
@@ -127,6 +128,16 @@ async def serve(settings: WorkerSettings, make_session: SessionFactory) -> None:
             running.cancel()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
+
+
+def _mover(settings: WorkerSettings) -> AbstractAsyncContextManager[object]:
+    if settings.recordings_bucket is None:
+        return contextlib.nullcontext()
+    from agent_worker.bucket import Bucket, Mover
+
+    assert settings.recordings_dir is not None
+    bucket = Bucket(settings)
+    return Mover(settings.recordings_dir, bucket, kept_days=settings.recordings_kept_days)
 
 
 async def _drain(server: AgentServer, calls: set[Call], drain_s: int, hurry: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import logging
+import secrets
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -63,7 +64,8 @@ class Recording:
         """
         assert session.input.audio is not None
         assert session.output.audio is not None
-        name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        # Other workers' recordings may come into the same bucket.
+        name = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{secrets.token_hex(4)}"
         sound = folder / f"{name}{SOUND_SUFFIX}"
         try:
             await asyncio.to_thread(_prepare, sound, kept_days)

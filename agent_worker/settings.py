@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from protocol.logs import LogFormat
+from protocol.recordings import BucketSettings
 from protocol.settings import HTTP_URL_PATTERN, LIVEKIT_URL_PATTERN, LogLevel
 from protocol.tracing import TracingSettings
 from speech.settings import SpeechSettings
@@ -19,7 +20,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 """Where BRAIN=openai asks unless told otherwise."""
 
 
-class WorkerSettings(SpeechSettings, TracingSettings):
+class WorkerSettings(SpeechSettings, TracingSettings, BucketSettings):
     """What the worker reads; voices and transcribers are in the base class."""
 
     livekit_url: str = Field(
@@ -247,6 +248,12 @@ class WorkerSettings(SpeechSettings, TracingSettings):
         asked = {part.strip().partition("/")[0] for part in self.brain.split(",")}
         if "openai" in asked and self.openai_api_key is None and self.openai_base_url is None:
             raise ValueError("BRAIN=openai needs OPENAI_API_KEY or OPENAI_BASE_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_recordings_come_from_a_folder(self) -> Self:
+        if self.recordings_bucket is not None and self.recordings_dir is None:
+            raise ValueError("RECORDINGS_BUCKET needs RECORDINGS_DIR, where calls are recorded")
         return self
 
     @model_validator(mode="after")

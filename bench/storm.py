@@ -299,7 +299,7 @@ class Storm:
         except httpx.TransportError as error:
             ended = type(error).__name__ if ended == NO_ANSWER else ended
         ends = kinds["done"] + kinds["error"]
-        if not leaves and sum(kinds.values()) and ends != 1 and not self._faults_since(began_s):
+        if not leaves and kinds.total() and ends != 1 and not self._faults_since(began_s):
             self.result.unended += 1
         self.result.doors[ended] += 1
         if ended not in ("done", "left by the client"):

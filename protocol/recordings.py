@@ -1,4 +1,4 @@
-"""Files of recorded calls: the worker writes them, and a person's are found and deleted here."""
+"""Recorded calls: the worker writes their files, and a person's are found and deleted here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,53 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from protocol.settings import HTTP_URL_PATTERN, EnvSettings
 
 SOUND_SUFFIX = ".ogg"
 ACCOUNT_SUFFIX = ".json"
 PART_SUFFIX = ".part"
 """Behind the others while a file is written."""
+
+
+class BucketSettings(EnvSettings):
+    """Where recordings go once they are whole, if they do not stay in their folder."""
+
+    recordings_bucket: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$",
+        description="S3-compatible bucket into which recordings are moved from RECORDINGS_DIR once "
+        "they are whole; unset: they stay there.",
+    )
+    recordings_prefix: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9_=-][A-Za-z0-9._=-]*(/|$))*$",
+        description="Folder in the bucket, such as `calls`.",
+    )
+    s3_url: str | None = Field(
+        default=None,
+        pattern=HTTP_URL_PATTERN,
+        description="Address of the server that has the bucket; unset: Amazon's.",
+    )
+    s3_region: str = Field(default="us-east-1", min_length=1, description="The bucket's region.")
+    s3_access_key_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Access key of the bucket; unset: the role of the machine at Amazon.",
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        default=None, min_length=1, description="Its secret."
+    )
+
+    @model_validator(mode="after")
+    def _keys_come_together(self) -> Self:
+        keys = (self.s3_access_key_id, self.s3_secret_access_key)
+        if self.recordings_bucket is not None and keys.count(None) == 1:
+            raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together")
+        return self
 
 
 def accounts(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -40,7 +81,7 @@ def delete(account: Path) -> None:
         OSError: A file cannot be deleted.
     """
     account.with_suffix(SOUND_SUFFIX).unlink(missing_ok=True)
-    account.unlink()
+    account.unlink(missing_ok=True)
 
 
 def forget_old(folder: Path, *, older_than_s: float) -> int:
@@ -51,7 +92,7 @@ def forget_old(folder: Path, *, older_than_s: float) -> int:
     before = time.time() - older_than_s
     forgotten = 0
     for suffix in (SOUND_SUFFIX, ACCOUNT_SUFFIX):
-        for path in (*folder.glob(f"2*Z{suffix}"), *folder.glob(f"2*Z{suffix}{PART_SUFFIX}")):
+        for path in (*folder.glob(f"2*Z*{suffix}"), *folder.glob(f"2*Z*{suffix}{PART_SUFFIX}")):
             # Other calls give their files names, or delete old ones, meanwhile.
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from agent_worker.bucket import Bucket, BucketError
 from agent_worker.flow_executor import key_header
 from flow_backend.settings import BackendSettings
 from flow_backend.store.database import open_database
@@ -65,7 +65,8 @@ def find(
     """Show what is kept of a person."""
     person = _person(session, metadata, conversation, api_key)
     found = asyncio.run(_ask("find", person))
-    _show({**found, "recordings": _recordings(person, found)}, as_json=as_json)
+    found["recordings"] = asyncio.run(_recordings(person, found))
+    _show(found, as_json=as_json)
 
 
 @app.command()
@@ -81,25 +82,42 @@ def delete(
     person = _person(session, metadata, conversation, api_key)
     if not yes:
         found = asyncio.run(_ask("find", person))
-        found["recordings"] = _recordings(person, found)
+        found["recordings"] = asyncio.run(_recordings(person, found))
         _show(found, as_json=False)
         if not any(found.values()):
             return
         typer.confirm("Delete all this for good?", abort=True)
     gone = asyncio.run(_ask("delete", person))
-    gone["recordings"] = _recordings(person, gone)
-    for name in gone["recordings"]:
-        recordings.delete(Path(name))
+    gone["recordings"] = asyncio.run(_recordings(person, gone, delete=True))
     _show(gone, as_json=as_json, deleted=True)
 
 
-def _recordings(person: Person, found: dict[str, Any]) -> list[str]:
-    """Accounts of the person's recordings in the RECORDINGS_DIR of this machine."""
-    folder = load_settings(StackSettings).recordings_dir
-    if folder is None:
-        return []
+async def _recordings(person: Person, found: dict[str, Any], *, delete: bool = False) -> list[str]:
+    """Accounts of the person's recordings, in the folder of this machine and in the bucket.
+
+    The folder comes first: what is on its way to the bucket is found there, or deleted there.
+    """
+    settings = load_settings(StackSettings)
     ids = {*person.sessions, *(session["session_id"] for session in found["sessions"])}
-    return [str(path) for path in recordings.of_sessions(folder, ids)]
+    names = []
+    if settings.recordings_dir is not None:
+        for account in recordings.of_sessions(settings.recordings_dir, ids):
+            names.append(str(account))
+            if delete:
+                recordings.delete(account)
+    if settings.recordings_bucket is not None:
+        bucket = Bucket(settings)
+        try:
+            for name in await bucket.of_sessions(ids):
+                names.append(f"{bucket.name}/{name}")
+                if delete:
+                    await bucket.delete(name)
+        except BucketError as error:
+            raise ConfigError(
+                "start_failed",
+                f"{bucket.name} was not looked through, and may hold recordings: {error}",
+            ) from error
+    return names
 
 
 def _person(

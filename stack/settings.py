@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from protocol.settings import LIVEKIT_URL_PATTERN, EnvSettings
+from protocol.recordings import BucketSettings
+from protocol.settings import LIVEKIT_URL_PATTERN
 
 
-class StackSettings(EnvSettings):
+class StackSettings(BucketSettings):
     """What `parley` reads; it hands each part what that part needs."""
 
     livekit_url: str | None = Field(

@@ -24,6 +24,7 @@ class LiveKit:
 
     def __init__(self) -> None:
         self.takes_workers = True
+        self.registered = asyncio.Event()
         self._connected: set[web.WebSocketResponse] = set()
         self.url = ""
 
@@ -46,6 +47,7 @@ class LiveKit:
                     worker_id="w", server_info=models.ServerInfo(version="1.9.12")
                 )
                 await socket.send_bytes(agent.ServerMessage(register=answer).SerializeToString())
+                self.registered.set()
         self._connected.discard(socket)
         return socket
 

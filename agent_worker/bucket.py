@@ -1,0 +1,270 @@
+"""Whole recordings in an S3-compatible bucket: moved there, found, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from protocol import recordings
+from protocol.recordings import ACCOUNT_SUFFIX, SOUND_SUFFIX, BucketSettings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 10.0
+"""How often the folder is looked into."""
+FORGET_S = 6 * 3600.0
+"""How often recordings that are too old are looked for in the bucket."""
+MOST_WAIT_S = 300.0
+"""Between two tries while the bucket cannot be reached."""
+LAST_S = 30.0
+"""How long a worker that ends goes on with what its last calls left."""
+AT_ONCE = 16
+PIECES_AT_ONCE = 2
+"""Of 5 MB each, of a sound that is sent in pieces."""
+MOVING = ".moving"
+"""Locked by the worker that moves recordings out of the folder."""
+OURS = re.compile(
+    rf"\d{{8}}T\d{{6}}\.\d{{6}}Z[-0-9a-f]*({re.escape(SOUND_SUFFIX)}|{re.escape(ACCOUNT_SUFFIX)})"
+)
+
+_XML = ': <?xml version="1.0" encoding="UTF-8"?>'
+
+
+class BucketError(OSError):
+    """The bucket refuses, or cannot be reached; the message says what it said."""
+
+
+class Bucket:
+    """An S3-compatible bucket; objects have the names that the files had.
+
+    Args:
+        settings: With a bucket.
+        tries: Of a request that fails for a reason that may pass.
+    """
+
+    def __init__(self, settings: BucketSettings, *, tries: int = 3) -> None:
+        assert settings.recordings_bucket is not None
+        url, secret = settings.s3_url, settings.s3_secret_access_key
+        self.name = f"s3://{settings.recordings_bucket}/{settings.recordings_prefix}".rstrip("/")
+        # Servers of one's own have no name for each bucket.
+        config: S3Config = {
+            "region": settings.s3_region,
+            "virtual_hosted_style_request": url is None,
+        }
+        if url is not None:
+            config["endpoint"] = url
+        if settings.s3_access_key_id is not None and secret is not None:
+            config["access_key_id"] = settings.s3_access_key_id
+            config["secret_access_key"] = secret.get_secret_value()
+        self._store = S3Store(
+            settings.recordings_bucket,
+            prefix=settings.recordings_prefix or None,
+            config=config,
+            client_options={
+                "allow_http": url is not None and url.startswith("http:"),
+                "connect_timeout": timedelta(seconds=5),
+                "timeout": timedelta(seconds=60),
+            },
+            retry_config={"max_retries": tries - 1, "retry_timeout": timedelta(seconds=60)},
+        )
+
+    async def put(self, path: Path) -> None:
+        """Sends a file, a large one in pieces; the object is there whole, or not at all.
+
+        Raises:
+            BucketError: It was not taken.
+        """
+        with _told():
+            await obstore.put_async(self._store, path.name, path, max_concurrency=PIECES_AT_ONCE)
+
+    async def of_sessions(self, session_ids: Collection[str]) -> list[str]:
+        """The names of accounts of recordings in which one of these sessions answered.
+
+        Reads every account in the bucket.
+
+        Raises:
+            BucketError: It cannot be read.
+        """
+        if not session_ids:
+            return []
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def is_one(name: str) -> bool:
+            async with places:
+                account = await self._account(name)
+            return any(session["session_id"] in session_ids for session in account["sessions"])
+
+        names = [name for name, _ in await self._objects() if name.endswith(ACCOUNT_SUFFIX)]
+        found = await asyncio.gather(*map(is_one, names))
+        return [name for name, is_it in zip(names, found, strict=True) if is_it]
+
+    async def delete(self, account: str) -> None:
+        """Deletes a recording, given its account's name.
+
+        Raises:
+            BucketError: It was not deleted.
+        """
+        # The account goes last: by it a deletion that broke off is taken up again.
+        for name in (account.removesuffix(ACCOUNT_SUFFIX) + SOUND_SUFFIX, account):
+            await self._delete(name)
+
+    async def forget_old(self, *, older_than: timedelta) -> int:
+        """Deletes sound and accounts that were sent so long ago; gives how many objects.
+
+        Raises:
+            BucketError: Not all could be deleted.
+        """
+        before = datetime.now(UTC) - older_than
+        old = [name for name, sent_at in await self._objects() if sent_at < before]
+        for name in old:
+            await self._delete(name)
+        return len(old)
+
+    async def _objects(self) -> list[tuple[str, datetime]]:
+        """Names and times of what is ours."""
+        with _told():
+            return [
+                (entry["path"], entry["last_modified"])
+                async for entries in obstore.list(self._store)
+                for entry in entries
+                if OURS.fullmatch(entry["path"])
+            ]
+
+    async def _account(self, name: str) -> dict[str, Any]:
+        with _told():
+            try:
+                answer = await obstore.get_async(self._store, name)
+            except FileNotFoundError:  # deleted meanwhile
+                return {"sessions": []}
+            account: dict[str, Any] = json.loads(bytes(await answer.bytes_async()))
+            return account
+
+    async def _delete(self, name: str) -> None:
+        with _told(), suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, name)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        # The first line says all; the server's code is among what follows.
+        line = str(error).partition("\n")[0].removesuffix(_XML)
+        code = re.search(r"<Code>(\w+)</Code>", str(error))
+        raise BucketError(f"{line} ({code[1]})" if code else line) from None
+
+
+class Mover:
+    """Moves whole recordings from a folder into a bucket; open with `async with`.
+
+    What cannot be sent stays in the folder and is tried again, also by the next process. Of several
+    workers that share a folder one moves at a time.
+
+    Args:
+        folder: Where recordings get their names once they are whole.
+        bucket: Where they go; closed by nobody.
+        kept_days: Days after which they are deleted there.
+        look_s: How often the folder is looked into.
+    """
+
+    def __init__(
+        self, folder: Path, bucket: Bucket, *, kept_days: float, look_s: float = LOOK_S
+    ) -> None:
+        self._folder = folder
+        self._bucket = bucket
+        self._kept = timedelta(days=kept_days)
+        self._look_s = look_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="recordings to the bucket")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        try:
+            async with asyncio.timeout(LAST_S):
+                await self.move()
+        except OSError as error:
+            logger.error(
+                "Recordings stay in %s; the next worker there sends them: %s", self._folder, error
+            )
+
+    async def move(self) -> int:
+        """Moves what is whole; gives how many recordings.
+
+        Raises:
+            BucketError: One could not be sent.
+            OSError: The folder cannot be used.
+        """
+        moved = 0
+        with self._alone() as alone:
+            if not alone:
+                return 0
+            for account in await asyncio.to_thread(_whole, self._folder):
+                await self._move_one(account)
+                moved += 1
+        return moved
+
+    async def _move_one(self, account: Path) -> None:
+        sound = account.with_suffix(SOUND_SUFFIX)
+        if await asyncio.to_thread(sound.exists):
+            await self._bucket.put(sound)
+        await self._bucket.put(account)
+        if await asyncio.to_thread(account.exists):
+            await asyncio.to_thread(recordings.delete, account)
+        else:
+            # Its person's data were deleted meanwhile.
+            await self._bucket.delete(account.name)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait_s, forget_at_s = self._look_s, loop.time()
+        while True:
+            try:
+                await self.move()
+                if loop.time() >= forget_at_s:
+                    await self._bucket.forget_old(older_than=self._kept)
+                    forget_at_s = loop.time() + FORGET_S
+                wait_s = self._look_s
+            except BucketError as error:
+                logger.error(
+                    "Recordings wait in %s: %s: %s", self._folder, self._bucket.name, error
+                )
+                wait_s = min(2 * wait_s, MOST_WAIT_S)
+            await asyncio.sleep(wait_s)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether nobody else moves recordings out of the folder; nobody does until the end."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._folder / MOVING).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+
+def _whole(folder: Path) -> list[Path]:
+    return [account for account, _ in recordings.accounts(folder)]
