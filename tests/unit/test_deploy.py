@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from tests.unit.test_compose import compose
 from tests.unit.test_settings_pages import ROOT, every_variable
@@ -69,6 +76,51 @@ def test_manifests_use_settings_that_there_are() -> None:
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             given |= {entry["name"] for entry in container.get("env", [])}
     assert given - every_variable() == set()
+
+
+SCHEMAS = ROOT / "tests" / "unit" / "kubernetes"
+
+
+def wrong(manifest: dict[str, Any]) -> Iterator[str]:
+    """What Kubernetes would refuse."""
+    group, _, version = manifest["apiVersion"].rpartition("/")
+    names = (manifest["kind"].lower(), group.partition(".")[0], version)
+    schema = json.loads((SCHEMAS / f"{'-'.join(filter(None, names))}.json").read_text())
+    for error in Draft202012Validator(schema).iter_errors(manifest):
+        yield f"{error.json_path}: {error.message}"
+
+
+def test_manifests_fit_kubernetes_own_schemas() -> None:
+    for manifest in manifests():
+        assert list(wrong(manifest)) == [], manifest["metadata"]["name"]
+
+
+def test_a_misspelt_field_and_a_wrong_type_are_seen() -> None:
+    manifest = copy.deepcopy(of_kind("Deployment")["worker"])
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    container["readinessProbe"]["periodSecond"] = 5
+    manifest["spec"]["replicas"] = "two"
+    assert [problem.partition(":")[0] for problem in wrong(manifest)] == [
+        "$.spec.replicas",
+        "$.spec.template.spec.containers[0].readinessProbe",
+    ]
+
+
+def test_kubeconform_finds_nothing() -> None:
+    if (program := shutil.which("kubeconform")) is None:
+        pytest.skip("kubeconform is not installed")
+    done = subprocess.run(
+        [
+            *(program, "-strict", "-summary", "-kubernetes-version", "1.34.0"),
+            *("-schema-location", f"{SCHEMAS}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"),
+            str(ROOT / "deploy/kubernetes/parley.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Skipped: 0" in done.stdout
 
 
 def test_services_and_probes_meet_the_containers() -> None:
