@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +33,43 @@ async def test_a_ticket_that_is_refused(tmp_path: Path, token: str, words: str) 
     assert caught.value.code == "unauthorized"
     assert words in caught.value.message
     assert token not in caught.value.message
+
+
+REFUSED = """
+import asyncio, sys
+from livekit import rtc
+from protocol import leaving, logs
+
+async def join():
+    try:
+        await rtc.Room().connect(*sys.argv[2:])
+    except rtc.ConnectError:
+        return 0
+    return 1
+
+logs.set_up("DEBUG", sys.argv[1])
+leaving.run(lambda: asyncio.run(join()))
+"""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_the_log_says_that_it_is_refused_without_the_ticket(
+    tmp_path: Path, form: str
+) -> None:
+    token = ticket("another secret of 32 characters!")
+    with livekit(tmp_path, None) as url:
+        joining = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", REFUSED, form, url, token),
+            cwd=Path(__file__).parents[2],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await joining.communicate())[0].decode()
+    assert joining.returncode == 0, said
+    assert "401" in said
+    assert "invalid token: <token>" in said
+    for part in token.split("."):
+        assert part not in said
 
 
 async def test_a_server_that_is_not_there() -> None:

@@ -41,6 +41,20 @@ def test_json_lines_hold_the_ids_and_no_extra_fields() -> None:
     }
 
 
+def test_no_ticket_is_shown_wherever_it_stands() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYWxsZXIifQ.c2lnbmF0dXJl-_x"
+    try:
+        raise ValueError(f"refused: {token}")
+    except ValueError:
+        failed = record("%s, and %s", token, f"ws://host/rtc?access_token={token}&x=1")
+        failed.exc_info = sys.exc_info()
+    for form in (TextLines(), JsonLines()):
+        shown = form.format(failed)
+        assert shown.count("<token>") == 3
+        assert not any(part in shown for part in token.split("."))
+    assert "1.2.3" in TextLines().format(record("version 1.2.3"))
+
+
 NATIVE = """
 import logging
 from protocol import logs
