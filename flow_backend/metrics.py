@@ -158,5 +158,6 @@ class _Held(Collector):
             "parley_audio_cache_requests", "Texts looked up in the audio cache.", labels=["result"]
         )
         requests.add_metric(["hit"], cache.hits)
+        requests.add_metric(["joined"], cache.joined)
         requests.add_metric(["miss"], cache.misses)
         yield requests
