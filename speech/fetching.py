@@ -8,7 +8,8 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -37,7 +38,7 @@ class BrokenOffError(Exception):
 
 
 class DamagedError(Exception):
-    """What came is not the file that was announced; nothing of it is kept. Says how it differs."""
+    """What comes is not the file that was announced; none of it is kept. Says how it differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def fetch_file(
     """Fetches a file, unless it is there and whole.
 
     It grows under a hidden name beside `target`, where the next call finds it again, and gets its
-    name when it is whole and has its checksum.
+    name when it is whole and has its checksum. What has come is given up only for something that
+    may be the file: never for an answer of another length.
 
     Args:
         url: Where it is.
@@ -100,21 +102,17 @@ def fetch_file(
         if announced.is_at(target):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        here_bytes = part.stat().st_size if part.exists() else 0
-        _require_room(target, announced.size_bytes - here_bytes)
-        part.touch()
-        with part.open("r+b") as out:
-            _take(out)
-            out.seek(0, os.SEEK_END)
-            try:
-                _fill(out, url, announced.size_bytes, headers or {}, moved)
-                if not announced.fits(out):
-                    raise DamagedError("it has another checksum")
-            except DamagedError:
-                part.unlink()
-                raise
+        with _taken(part) as out:
+            # The process that had it until now may have come to the end.
+            if announced.is_at(target):
+                return
+            _require_room(target, announced.size_bytes - out.seek(0, os.SEEK_END))
+            _fill(out, url, announced.size_bytes, headers or {}, moved)
+            if not announced.fits(out):
+                out.truncate(0)
+                raise DamagedError("it has another checksum")
             os.fsync(out.fileno())
-            part.replace(target)
+            _name(part, target, announced)
     except OSError as error:
         raise cannot_write(target, error) from error
 
@@ -133,14 +131,47 @@ def cannot_write(target: Path, error: OSError) -> ConfigError:
     )
 
 
-def _take(out: BinaryIO) -> None:
-    """Keeps other processes from writing to the same part, until the file is closed."""
+@contextmanager
+def _taken(part: Path) -> Iterator[BinaryIO]:
+    """Opens a part, made if need be, that no other process writes to; empty, it is removed."""
+    for _ in range(TRIES):
+        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as out:
+            _lock(out)
+            if not _lies_at(part, out):
+                continue  # it got its name, or was given up, before it was locked
+            try:
+                yield out
+            finally:
+                if not os.fstat(out.fileno()).st_size and _lies_at(part, out):
+                    part.unlink()
+            return
+    raise BrokenOffError("other processes are fetching it")
+
+
+def _lock(out: BinaryIO) -> None:
+    """Keeps other processes from writing to the same file, until it is closed."""
     try:
         fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BrokenOffError("another process is fetching it") from error
     except OSError:
         return  # some file systems know no locks
+
+
+def _lies_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _name(part: Path, target: Path, announced: Announced) -> None:
+    try:
+        part.replace(target)
+    except FileNotFoundError:
+        # Without locks another process may have done it.
+        if not announced.is_at(target):
+            raise
 
 
 def _require_room(target: Path, missing_bytes: int) -> None:
@@ -160,7 +191,7 @@ def _fill(
 ) -> None:
     """Appends what is missing, by as many connections as it takes."""
     tries = TRIES
-    while (had_bytes := out.tell()) < size_bytes:
+    while (had_bytes := out.seek(0, os.SEEK_END)) < size_bytes:
         reason = "it ended too early"
         try:
             _append(out, url, size_bytes, headers, moved)
@@ -168,10 +199,11 @@ def _fill(
             reason = why(error)
         except (httpx.HTTPStatusError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
             raise BrokenOffError(why(error)) from error
-        tries = TRIES if out.tell() > had_bytes else tries - 1
+        has_bytes = out.seek(0, os.SEEK_END)
+        tries = TRIES if has_bytes > had_bytes else tries - 1
         if not tries:
             raise BrokenOffError(reason)
-        if out.tell() < size_bytes:
+        if has_bytes < size_bytes:
             time.sleep(PAUSE_S)
 
 
@@ -188,9 +220,13 @@ def why(error: Exception) -> str:
 def _append(
     out: BinaryIO, url: str, size_bytes: int, headers: Mapping[str, str], moved: Moved
 ) -> None:
-    at = out.tell()
+    had = begun = out.tell()
     # Sizes are counted as they come: nothing may grow when it is unpacked.
-    asked = {**headers, "Accept-Encoding": "identity", **({"Range": f"bytes={at}-"} if at else {})}
+    asked = {
+        **headers,
+        "Accept-Encoding": "identity",
+        **({"Range": f"bytes={had}-"} if had else {}),
+    }
     with httpx.stream(
         "GET", url, headers=asked, follow_redirects=True, timeout=TIMEOUT_S
     ) as response:
@@ -200,17 +236,31 @@ def _append(
         told = response.headers
         if told.get("Content-Encoding", "identity") != "identity":
             raise DamagedError("it comes compressed although that was not asked for")
-        if response.status_code != 206:
-            at = 0
-            out.seek(0)
-            out.truncate()
-        elif not told.get("Content-Range", "").startswith(f"bytes {at}-"):
+        at = had if response.status_code == 206 else 0
+        if at and not told.get("Content-Range", "").startswith(f"bytes {at}-"):
             raise DamagedError("another part of it came than was asked for")
-        if (length := told.get("Content-Length")) and at + int(length) != size_bytes:
+        length = told.get("Content-Length")
+        if length and at + int(length) != size_bytes:
             raise DamagedError(f"it has {at + int(length)} bytes instead of {size_bytes}")
         for block in response.iter_raw():
+            if at < had and not _known(out, at, block):
+                if not length:
+                    raise DamagedError("it begins otherwise than what has come of it")
+                out.truncate(at)
+                had = at
             at += len(block)
             if at > size_bytes:
+                out.truncate(begun)
                 raise DamagedError("it is larger than announced")
-            out.write(block)
-            moved(at, size_bytes)
+            if at > had:
+                out.seek(had)
+                out.write(block[had - at :])
+                had = at
+                moved(at, size_bytes)
+
+
+def _known(out: BinaryIO, at: int, block: bytes) -> bool:
+    """Whether a block that comes again is what is there, as far as that goes."""
+    out.seek(at)
+    there = out.read(len(block))
+    return block.startswith(there)

@@ -191,7 +191,7 @@ def fetch(repository: str, file: str, folder: Path, url: str = HUB_URL) -> Path:
     except DamagedError as error:
         raise ProviderError(
             "provider_bad_response",
-            f"{file} arrived damaged ({error}) and was removed. Fetch it again.",
+            f"{file} arrived damaged ({error}) and was not kept. Fetch it again.",
         ) from error
     except (BrokenOffError, HTTPError, InvalidURL, HFValidationError, OSError) as error:
         reason = why(error)

@@ -20,6 +20,7 @@ class DownloadServer:
         self.cuts: list[int] = []
         """So many bytes are sent to each of the next who ask, and then the connection ends."""
         self.knows_ranges = True
+        self.tells_lengths = True
         self.asked: list[tuple[str, str | None]] = []
         """Path and range of each GET."""
 
@@ -54,7 +55,8 @@ class DownloadServer:
                 digest = hashlib.sha256(files.files[self.path]).hexdigest()
                 self.send_header("ETag", f'"{files.tags.get(self.path, digest)}"')
                 self.send_header("X-Repo-Commit", "0" * 40)
-                self.send_header("Content-Length", str(len(content)))
+                if files.tells_lengths:
+                    self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 if wants_body:
                     self.wfile.write(content[: files.cuts.pop(0)] if files.cuts else content)

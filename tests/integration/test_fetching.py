@@ -10,7 +10,9 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -110,6 +112,127 @@ def test_two_at_once_do_not_mix(server: DownloadServer, tmp_path: Path) -> None:
             fetch_file(f"{server.url}{PATH}", target, WHOLE)
     fetch_file(f"{server.url}{PATH}", target, WHOLE)
     assert target.read_bytes() == CONTENT
+
+
+PAGE = b"<h1>Sign in to this network</h1>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "tells_lengths", "says"),
+    [
+        (PAGE, True, f"{len(PAGE)} bytes instead of 300000"),
+        (PAGE, False, "begins otherwise"),
+        (os.urandom(400_000), True, "400000 bytes instead of 300000"),
+        (os.urandom(400_000), False, "begins otherwise"),
+        (CONTENT + b"more", False, "larger than announced"),
+    ],
+)
+def test_an_answer_that_is_not_the_file_takes_nothing_of_what_has_come(
+    server: DownloadServer, tmp_path: Path, answer: bytes, tells_lengths: bool, says: str
+) -> None:
+    server.cuts = [120_000] + [0] * fetching.TRIES
+    target = tmp_path / "model.bin"
+    with pytest.raises(BrokenOffError):
+        fetch_file(f"{server.url}{PATH}", target, WHOLE)
+    server.files[PATH], server.knows_ranges = answer, False
+    server.tells_lengths = tells_lengths
+    with pytest.raises(DamagedError, match=says):
+        fetch_file(f"{server.url}{PATH}", target, WHOLE)
+    (part,) = tmp_path.iterdir()
+    assert part.read_bytes() == CONTENT[:120_000]
+    server.files[PATH], server.knows_ranges, server.tells_lengths = CONTENT, True, True
+    server.asked.clear()
+    fetch_file(f"{server.url}{PATH}", target, WHOLE)
+    assert server.asked == [(PATH, "bytes=120000-")]
+    assert target.read_bytes() == CONTENT
+
+
+def test_what_a_server_without_ranges_sends_again_is_not_written_again(
+    server: DownloadServer, tmp_path: Path
+) -> None:
+    """It breaks off earlier and earlier; what came before stays."""
+    server.knows_ranges = False
+    server.cuts = [120_000, 100_000, 200_000, 50_000]
+    seen: list[int] = []
+    target = tmp_path / "model.bin"
+    fetch_file(f"{server.url}{PATH}", target, WHOLE, moved=lambda done, _: seen.append(done))
+    assert target.read_bytes() == CONTENT
+    assert seen == sorted(set(seen))
+
+
+def test_a_damaged_beginning_is_replaced_by_a_server_without_ranges(
+    server: DownloadServer, tmp_path: Path
+) -> None:
+    part = tmp_path / f".model.bin.{WHOLE.tag}.part"
+    part.write_bytes(CONTENT[:70_000] + bytes(50_000))
+    server.knows_ranges = False
+    fetch_file(f"{server.url}{PATH}", tmp_path / "model.bin", WHOLE)
+    assert (tmp_path / "model.bin").read_bytes() == CONTENT
+    assert names(tmp_path) == ["model.bin"]
+
+
+def test_who_is_overtaken_finds_the_file_there(
+    server: DownloadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process gives the part its name just before this one has locked it."""
+    target = tmp_path / "model.bin"
+    part = tmp_path / f".model.bin.{WHOLE.tag}.part"
+    lock = fcntl.flock
+
+    def overtaken(file: BinaryIO, how: int) -> None:
+        if not target.exists():
+            part.write_bytes(CONTENT)
+            part.rename(target)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", overtaken)
+    fetch_file(f"{server.url}{PATH}", target, WHOLE)
+    assert server.asked == []
+    assert target.read_bytes() == CONTENT
+    assert names(tmp_path) == ["model.bin"]
+
+
+def test_without_locks_who_comes_second_finds_the_file_there(
+    server: DownloadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "model.bin"
+    part = tmp_path / f".model.bin.{WHOLE.tag}.part"
+
+    def no_locks(file: BinaryIO, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    def other_process(done_bytes: int, total_bytes: int) -> None:
+        if done_bytes == total_bytes:
+            target.write_bytes(CONTENT)
+            part.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    fetch_file(f"{server.url}{PATH}", target, WHOLE, moved=other_process)
+    assert target.read_bytes() == CONTENT
+
+
+def test_many_at_once_end_with_one_whole_file(server: DownloadServer, tmp_path: Path) -> None:
+    """Locks belong to open files: threads meet as processes do."""
+    for round_ in range(10):
+        target = tmp_path / str(round_) / "model.bin"
+
+        def fetch(_: int, target: Path = target) -> str:
+            try:
+                fetch_file(f"{server.url}{PATH}", target, WHOLE)
+            except BrokenOffError as error:
+                return str(error)
+            return ""
+
+        with ThreadPoolExecutor(6) as pool:
+            said = set(pool.map(fetch, range(6)))
+        assert "" in said
+        assert said <= {
+            "",
+            "another process is fetching it",
+            "other processes are fetching it",
+        }
+        assert target.read_bytes() == CONTENT
+        assert names(target.parent) == ["model.bin"]
 
 
 def test_what_cannot_fit_is_not_begun(server: DownloadServer, tmp_path: Path) -> None:
