@@ -28,7 +28,8 @@ class Wire:
     retryable: bool = False
     """Whether the same call may succeed later."""
     ws_close: int = 1011
-    """WebSocket close code (RFC 6455, section 7.4), where the error ends the connection."""
+    """WebSocket close code (RFC 6455, section 7.4), where the error ends the connection; 1013 is
+    for callers that are not taken since there are too many, 1012 for a backend that stops."""
 
 
 class ParleyError(Exception):
@@ -159,11 +160,11 @@ class StreamError(ParleyError):
 
     codes: ClassVar[dict[str, Wire]] = {
         "backend_unavailable": Wire(503, retryable=True, ws_close=1012),
-        "database_unavailable": Wire(503, retryable=True, ws_close=1013),
+        "database_unavailable": Wire(503, retryable=True),
         "stream_interrupted": Wire(502, retryable=True),
         "stream_stalled": Wire(504, retryable=True),
         "stream_malformed": Wire(502, ws_close=1007),
-        "client_too_slow": Wire(408, retryable=True, ws_close=1013),
+        "client_too_slow": Wire(408, retryable=True),
         "message_too_large": Wire(413, ws_close=1009),
     }
 

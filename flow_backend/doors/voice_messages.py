@@ -170,8 +170,9 @@ def description() -> dict[str, Any]:
         "",
         *told,
         "",
-        "It closes with 1009 after a frame that is too large, 1013 when the client reads nothing "
-        "for ten seconds, 1008 for a flow that there is not.",
+        "It closes with 1009 after a frame that is too large, 1011 when the client reads nothing "
+        "for ten seconds or the database is away, 1008 for a flow that there is not, 1012 when the "
+        "backend stops, 1013 when it has too many callers; the reason says what happened.",
     ]
     return {
         "description": "\n".join(text),

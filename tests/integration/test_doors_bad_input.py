@@ -193,7 +193,7 @@ async def test_a_client_that_never_reads_is_closed_and_costs_little(
             while socket.close_code is None:
                 with contextlib.suppress(ConnectionClosed):
                     await socket.recv()
-        assert socket.close_code == 1013
+        assert socket.close_code == 1011
         assert "read nothing" in (socket.close_reason or "")
 
 

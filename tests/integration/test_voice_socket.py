@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from flow_backend.llm.scripted import Reply
+from protocol.errors import StreamError
 from protocol.voice import server_message
 from speech.audio import resample, to_int16
 from speech.chunk import SpeechChunk, WordTiming
@@ -219,6 +220,22 @@ async def test_a_flow_that_is_not_there_closes_with_the_reason() -> None:
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
         assert "nowhere" in closed.value.rcvd.reason
+
+
+async def test_a_database_that_is_away_closes_with_what_happened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def away(*_: object) -> None:
+        raise StreamError("database_unavailable", "The database cannot be reached. Try again.")
+
+    async with serve_backend([Reply(say="Hi.", times=None)]) as backend:
+        monkeypatch.setattr(backend.app.state.parts.flows, "version", away)
+        async with connect(f"{socket_url(backend)}?flow=default", proxy=None) as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
+        assert "database cannot be reached" in closed.value.rcvd.reason
 
 
 async def test_who_asks_for_no_details_gets_none() -> None:

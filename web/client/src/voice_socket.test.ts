@@ -61,6 +61,7 @@ it("pairs each frame with the message before it", async () => {
 
 it.each([
   [1013, "The server is full.", true],
+  [1011, "The database cannot be reached.", true],
   [1008, "There is no such flow.", false],
 ])("tells why the server closed with %i", async (code, reason, retryable) => {
   const closed = deferred<ParleyError | undefined>();

@@ -31,6 +31,7 @@ export interface Problem {
     | "microphone_busy"
     | "microphone_insecure"
     | "server_down"
+    | "cut_off"
     | "room_full"
     | "token_rejected"
     | "may_not_speak"

@@ -38,6 +38,15 @@ it("keeps saying it while the connection fails otherwise, and begins anew after 
   expect(redial.closed(gone, undefined, again)).toEqual({ code: "server_down" });
 });
 
+it("says what ended a connection that the server gave up, and says it apart from a full one", () => {
+  const redial = new Redial();
+  const slow = { code: "closed_1011", message: "The client has read nothing for 10 s." } as ParleyError;
+  const again = vi.fn();
+  expect(redial.closed(slow, undefined, again)).toEqual({ code: "cut_off", detail: slow.message });
+  vi.advanceTimersByTime(RECONNECT_DELAYS_MS[0] ?? 0);
+  expect(again).toHaveBeenCalledOnce();
+});
+
 it("tries no more once it was stopped", () => {
   const redial = new Redial();
   const again = vi.fn();

@@ -29,6 +29,7 @@ export class Redial {
     this.failures += 1;
     this.timer = setTimeout(again, delay);
     if (error.code === "closed_1013") return { code: "room_full" };
+    if (error.code === "closed_1011") return { code: "cut_off", detail: error.message };
     return this.failures > 1 && problem?.code !== "room_full" ? { code: "server_down" } : problem;
   }
 

@@ -100,7 +100,7 @@ export class SocketCall extends Call {
           if (!this.getSnapshot().muted) this.socket?.startListening(this.context.sampleRate);
           this.log("connected", "/ws");
           this.redial.opened(() => this.connected());
-          if (this.getSnapshot().problem?.code !== "room_full") this.connected();
+          if (!this.toldAway) this.connected();
         },
         onMessage: (message) => this.receive(message),
         onAudio: (pcm, meta) => void this.play(pcm, meta),
@@ -110,10 +110,16 @@ export class SocketCall extends Call {
     );
   }
 
+  /** The server took the last connection only to end it, and said why. */
+  private get toldAway(): boolean {
+    const code = this.getSnapshot().problem?.code;
+    return code === "room_full" || code === "cut_off";
+  }
+
   /** Somebody listens at the other end. */
   private connected(): void {
     const { problem, state } = this.getSnapshot();
-    const solved = problem?.code === "server_down" || problem?.code === "room_full";
+    const solved = problem?.code === "server_down" || this.toldAway;
     const fresh = state === "connecting" || state === "reconnecting";
     this.update({ ...(fresh && { state: "listening" }), problem: solved ? undefined : problem });
   }

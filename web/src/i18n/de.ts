@@ -57,6 +57,7 @@ export const de: Texts = {
     "Browser geben das Mikrofon nur an Seiten, die über https oder vom eigenen Rechner kommen. Öffne diese Seite mit https oder als localhost. Bis dahin kannst du schreiben.",
   microphone_why: "Hier ohne Mikrofon: Die Seite braucht https oder localhost.",
   problem_server_down: "Der Server antwortet nicht. Läuft `make run` noch?",
+  problem_cut_off: "Der Server hat die Verbindung beendet. Verbindet neu …",
   problem_room_full: "Gerade sind alle Plätze belegt. Versuche es gleich noch einmal.",
   problem_token_rejected:
     "Der Server hat die Verbindung abgelehnt. Lade die Seite neu, um eine neue Zugangskarte zu bekommen.",

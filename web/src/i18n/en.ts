@@ -54,6 +54,7 @@ export const en = {
     "Browsers lend the microphone only to pages that came over https or from this machine itself. Open this page with https, or as localhost. You can type meanwhile.",
   microphone_why: "No microphone here: the page needs https, or localhost.",
   problem_server_down: "The server does not answer. Is `make run` still running?",
+  problem_cut_off: "The server has ended the connection. Connecting again…",
   problem_room_full: "All places are taken right now. Try again in a moment.",
   problem_token_rejected: "The server refused this connection. Reload the page to get a new ticket.",
   problem_agent_missing:
