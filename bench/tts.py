@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
+import psutil
 import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -163,6 +164,7 @@ class _System:
 
     def __init__(self, script: str, python: str, model: Path, cores: list[int]) -> None:
         self._script = script
+        self._cores = cores
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process = subprocess.Popen(
             ["taskset", "-c", ",".join(map(str, cores)), python, str(SCRIPTS / script)],
@@ -172,6 +174,7 @@ class _System:
             text=True,
         )
         self.ask({"model": str(model.resolve()), "threads": len(cores)})
+        self._hold_to_cores()
 
     def __enter__(self) -> _System:
         return self
@@ -180,6 +183,14 @@ class _System:
         self._process.terminate()
         self._process.communicate()
         self._errors.close()
+
+    def _hold_to_cores(self) -> None:
+        """Holds every thread to the cores: onnxruntime gives its threads all that there are."""
+        process = psutil.Process(self._process.pid)
+        for member in (process, *process.children(recursive=True)):
+            for thread in member.threads():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, self._cores)
 
     def ask(self, question: object) -> dict[str, Any]:
         """Sends a line and waits for the answer."""

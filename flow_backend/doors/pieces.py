@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from flow_backend.doors.speaking import Splitter, sentence_buffer
+from speech.sentences import IDLE_MS
 
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»)\]]*(?=\s|$)|[。！？।؟]|\n\s*\n")
 _CLAUSE_END = re.compile(r"[,;:—–،、，；](?=\s|$)|[、，；]")
@@ -34,6 +35,20 @@ class PieceBuffer:
             self._text = self._text[cut:]
         return [piece for piece in pieces if piece.strip()]
 
+    def preview(self) -> list[str]:
+        """The first piece, if it looks complete."""
+        end = self._end_of(self._first.preview()) if self._first is not None else 0
+        return [self._text[:end]] if end else []
+
+    def tick(self, idle_ms: float) -> list[str]:
+        """Gives what is there if it looks complete, when nothing has come for some time."""
+        text = self._text.rstrip()
+        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+        if idle_ms < IDLE_MS or not ends or ends[-1] < len(text):
+            return []
+        self._first = None
+        return self.flush()
+
     def _first_piece(self, text: str) -> list[str]:
         """The first sentence, once it is there."""
         if self._first is None:
@@ -42,12 +57,15 @@ class PieceBuffer:
         if not sentences and len(self._text) < self._size:
             return []
         self._first = None
+        end = self._end_of(sentences)
+        piece, self._text = self._text[:end], self._text[end:]
+        return [piece] if end else []
+
+    def _end_of(self, sentences: list[str]) -> int:
+        """Where the first of them ends; 0 without one that is a piece."""
         at = self._text.find(sentences[0]) if sentences else -1
         end = at + len(sentences[0]) if at >= 0 else 0
-        if not 0 < end <= self._size:
-            return []
-        piece, self._text = self._text[:end], self._text[end:]
-        return [piece]
+        return end if end <= self._size else 0
 
     def flush(self) -> list[str]:
         """Gives what is left."""

@@ -60,6 +60,14 @@ class Splitter(Protocol):
         """Adds text and gives the pieces that are ready."""
         ...
 
+    def preview(self) -> list[str]:
+        """What would be ready if the piece that is being written were complete, if it looks so."""
+        ...
+
+    def tick(self, idle_ms: float, /) -> list[str]:
+        """Gives what looks complete, when nothing has come for so long."""
+        ...
+
     def flush(self) -> list[str]:
         """Gives what is left."""
         ...
@@ -95,6 +103,10 @@ MIN_FIRST_CHARS = 6
 """A shorter first sentence waits for the next one: it is over before that one is made."""
 
 
+IDLE_S = 0.5
+"""After this long without text, what looks complete is spoken: the model may be at a tool."""
+
+
 def sentence_buffer() -> SentenceStreamBuffer:
     """Cuts a text as it is cut for rooms."""
     return SentenceStreamBuffer(min_first_length=MIN_FIRST_CHARS)
@@ -112,6 +124,9 @@ async def speak(
 
     With `in_order` the audio of a piece begins after the last chunk of the one before; without,
     pieces overtake one another. Closing the generator stops synthesis and closes `tokens`.
+
+    The first piece is begun when it looks complete, with a voice that costs nothing: the next token
+    tells whether it is, and nothing is heard before. One wrong guess in an answer is the last.
 
     Raises:
         StreamError: `stream_stalled` when the audio side makes no progress.
@@ -138,6 +153,7 @@ class _Run:
         self._events: asyncio.Queue[Spoken | ParleyError | None] = asyncio.Queue(limits.ahead)
         self._places = asyncio.Semaphore(limits.parallel)
         self._jobs: list[asyncio.Task[None]] = []
+        self._guess: _Guess | None = None
         self._unfinished = 0
         self._progress_at = 0.0
         """Loop time of the last audio, or of the first piece that waits for some."""
@@ -164,12 +180,18 @@ class _Run:
     async def read(self, tokens: AsyncGenerator[str, None]) -> None:
         """Reads the text to its end; each piece gets a job, and all jobs end with this."""
         parts: list[str] = []
+        loop = asyncio.get_running_loop()
+        idle = loop.call_later(IDLE_S, self._stalled)
         try:
             async with aclosing(tokens):
                 async for token in tokens:
+                    idle.cancel()
                     parts.append(token)
                     await self._events.put(Text(token))
                     self._start(self._splitter.push(token))
+                    self._guess_first()
+                    idle = loop.call_later(IDLE_S, self._stalled)
+            idle.cancel()
             self._start(self._splitter.flush())
             await self._events.put(TextOver("".join(parts), len(self._jobs)))
             await asyncio.gather(*self._jobs)
@@ -180,39 +202,73 @@ class _Run:
             await self._events.put(SpeechError("synthesis_failed", "The answer failed."))
             raise
         finally:
-            for job in self._jobs:
+            idle.cancel()
+            jobs = self._jobs if self._guess is None else [*self._jobs, self._guess.job]
+            for job in jobs:
                 job.cancel()
-            await asyncio.gather(*self._jobs, return_exceptions=True)
+            await asyncio.gather(*jobs, return_exceptions=True)
+
+    def _stalled(self) -> None:
+        self._start(self._splitter.tick(IDLE_S * 1000))
+
+    def _guess_first(self) -> None:
+        """Begins the first piece, if it looks complete."""
+        if self._jobs or not self._voice.tts.is_free:
+            return
+        pieces = self._splitter.preview()
+        if self._guess is None:
+            if pieces:
+                self._guess = _Guess(pieces[0])
+                self._guess.job = asyncio.create_task(self._job(0, pieces[0], self._guess.sure))
+        elif pieces[:1] != [self._guess.piece]:
+            self._guess.job.cancel()
 
     def _start(self, pieces: list[str]) -> None:
         for piece in pieces:
             if self._unfinished == 0:
                 self._note_progress()
             self._unfinished += 1
-            previous = self._jobs[-1] if self._jobs else None
-            self._jobs.append(asyncio.create_task(self._job(len(self._jobs), piece, previous)))
+            job = self._guessed(piece)
+            if job is None:
+                previous = self._jobs[-1] if self._jobs and self._in_order else None
+                job = asyncio.create_task(self._job(len(self._jobs), piece, previous))
+            job.add_done_callback(self._finished)
+            self._jobs.append(job)
+
+    def _guessed(self, piece: str) -> asyncio.Task[None] | None:
+        """The job of the first piece, if it was begun on a right guess."""
+        guess = self._guess
+        if self._jobs or guess is None or guess.job.cancelling():
+            return None
+        if guess.piece != piece:
+            guess.job.cancel()
+            return None
+        guess.sure.set_result(None)
+        return guess.job
+
+    def _finished(self, _: asyncio.Task[None]) -> None:
+        self._unfinished -= 1
 
     def _note_progress(self) -> None:
         self._progress_at = asyncio.get_running_loop().time()
 
-    async def _job(self, sequence: int, piece: str, previous: asyncio.Task[None] | None) -> None:
-        """Synthesises one piece; pieces get their places in the order of the text."""
-        turn = previous if self._in_order else None
-        try:
-            async with self._places:
-                if self._limits.whole and sequence > 0:
-                    await asyncio.wait([self._jobs[0]])
-                for left in reversed(range(self._limits.retries + 1)):
-                    outlet = _Outlet(self._events, turn, self._note_progress)
-                    try:
-                        await self._synthesise(sequence, piece, outlet)
+    async def _job(self, sequence: int, piece: str, turn: asyncio.Future[None] | None) -> None:
+        """Synthesises one piece; pieces get their places in the order of the text.
+
+        Nothing of it is sent before `turn` is done.
+        """
+        async with self._places:
+            if self._limits.whole and sequence > 0:
+                await asyncio.wait([self._jobs[0]])
+            for left in reversed(range(self._limits.retries + 1)):
+                outlet = _Outlet(self._events, turn, self._note_progress)
+                try:
+                    await self._synthesise(sequence, piece, outlet)
+                    return
+                except ParleyError as error:
+                    if outlet.begun or not error.retryable or left == 0:
+                        await outlet.put(Failed(sequence, error))
                         return
-                    except ParleyError as error:
-                        if outlet.begun or not error.retryable or left == 0:
-                            await outlet.put(Failed(sequence, error))
-                            return
-        finally:
-            self._unfinished -= 1
 
     async def _synthesise(self, sequence: int, piece: str, outlet: _Outlet) -> None:
         tts = self._voice.tts
@@ -221,7 +277,20 @@ class _Run:
             async for chunk in chunks:
                 self._note_progress()
                 await outlet.offer(Audio(sequence, piece, chunk))
+                if sequence == 0:
+                    # Of what may not be wanted, no more than one chunk is made.
+                    await outlet.release()
         await outlet.release()
+
+
+class _Guess:
+    """A first piece that looks complete, and is being made."""
+
+    def __init__(self, piece: str) -> None:
+        self.piece = piece
+        self.sure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the text has told that it is so."""
+        self.job: asyncio.Task[None]
 
 
 class _Outlet:
@@ -233,7 +302,7 @@ class _Outlet:
     def __init__(
         self,
         events: asyncio.Queue[Spoken | ParleyError | None],
-        previous: asyncio.Task[None] | None,
+        previous: asyncio.Future[None] | None,
         note_progress: Callable[[], None],
     ) -> None:
         self._events = events

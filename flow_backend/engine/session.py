@@ -225,7 +225,7 @@ class Session:
     async def prefill(self) -> None:
         """The user begins to speak: lets the model read what is known of the next prompt."""
         if self._current is None or self._current.concluded:
-            self._ahead.begin(self)
+            self._ahead.begin_for(self)
 
     def drop(self, turn: Turn) -> None:
         """Discards a speculative turn; cancels a committed one that still runs."""
@@ -423,7 +423,7 @@ class Session:
         self._merge(turn)
         terminal = turn.stream.frame(event)
         end = self._store_end(turn, terminal)
-        self._summaries.begin(self)
+        self._summaries.begin_for(self)
 
         def publish(stored: asyncio.Future[None]) -> None:
             failure = None if stored.cancelled() else stored.exception()

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from speech.sentences.buffer import Sentence, SentenceStreamBuffer
+from speech.sentences.buffer import IDLE_MS, Sentence, SentenceStreamBuffer
 
-__all__ = ["Sentence", "SentenceStreamBuffer"]
+__all__ = ["IDLE_MS", "Sentence", "SentenceStreamBuffer"]

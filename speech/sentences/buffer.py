@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 from speech.sentences.boundaries import decide
@@ -138,6 +139,15 @@ class SentenceStreamBuffer:
         if self._text.strip():
             sentences.append(self._take(len(self._text.rstrip())))
         return sentences
+
+    def preview(self) -> list[str]:
+        """The sentences that would leave now if the one that is being written were complete.
+
+        None unless it looks so; what comes next may tell otherwise. Changes nothing.
+        """
+        if self._fence is not None or not self._is_complete():
+            return []
+        return copy.copy(self)._scan(final=True)
 
     def _is_complete(self) -> bool:
         """Whether the text ends where a sentence ends, as far as it goes."""

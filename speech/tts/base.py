@@ -39,6 +39,8 @@ class TTSProvider(ABC):
     """Chunks carry exact `words`; otherwise what was heard can only be estimated."""
     speaks_markup: ClassVar[bool] = False
     """Makes what is spoken of markdown by itself; the others are given plain text."""
+    is_free: ClassVar[bool] = False
+    """Costs nobody anything but work, so that a text may be begun that is then not wanted."""
     native_rate_hz: int
     """Rate of the chunks."""
 

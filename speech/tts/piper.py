@@ -33,6 +33,7 @@ class PiperTTS(TTSProvider):
     label: ClassVar[str] = "Piper"
     has_word_timings: ClassVar[bool] = True
     speaks_markup: ClassVar[bool] = True
+    is_free: ClassVar[bool] = True
     native_rate_hz = 24_000
 
     def __init__(

@@ -15,6 +15,7 @@ class WrappedTTS(TTSProvider):
         self.name = inner.name  # type: ignore[misc] # a wrapper speaks for what it wraps
         self.label = inner.label  # type: ignore[misc]
         self.has_word_timings = inner.has_word_timings  # type: ignore[misc]
+        self.is_free = inner.is_free  # type: ignore[misc]
         self.native_rate_hz = inner.native_rate_hz
 
     @property

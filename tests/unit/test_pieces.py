@@ -52,3 +52,23 @@ def test_blank_text_gives_no_piece() -> None:
 def test_nothing_is_lost_but_blank_pieces(text: str, size: int, token: int) -> None:
     joined = "".join("".join(cut(text, size, token)).split())
     assert joined == "".join(text.split())
+
+
+def test_the_first_piece_is_foreseen() -> None:
+    buffer = PieceBuffer(40)
+    assert buffer.push(" The tides rise.") == []
+    assert buffer.preview() == [" The tides rise."]
+    assert buffer.push(" And they fall.") == [" The tides rise."]
+    assert buffer.preview() == []
+
+
+def test_what_is_complete_leaves_when_the_text_stalls() -> None:
+    buffer = PieceBuffer(40)
+    assert buffer.push("The tides rise.") == []
+    assert buffer.tick(10) == []
+    assert buffer.tick(1000) == ["The tides rise."]
+    assert buffer.push(" And they") == []
+    assert buffer.tick(1000) == []
+    assert buffer.push(" fall. ") == []
+    assert buffer.tick(1000) == [" And they fall. "]
+    assert buffer.flush() == []

@@ -174,6 +174,23 @@ def test_tick_gives_short_sentences_that_wait() -> None:
     assert buffer.tick(300) == ["Yes. Fine."]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The tides rise.", ["The tides rise."]),
+        ("Well, the tides rise. And so do", []),
+        ("The tides rise", []),
+        ("It is 3.", []),
+        ("Hi.", []),
+        ("See `the tides.", []),
+    ],
+)
+def test_preview_gives_what_would_leave_if_it_were_complete(text: str, expected: list[str]) -> None:
+    buffer = SentenceStreamBuffer(min_first_length=6)
+    buffer.push(text)
+    assert buffer.preview() == expected
+
+
 def test_clear_forgets_everything() -> None:
     buffer = SentenceStreamBuffer()
     buffer.push("Hello there. ```\n\ud83d")
@@ -238,6 +255,17 @@ def test_sentences_are_a_function_of_the_text(
 @given(st.text(max_size=300), st.lists(st.integers(0, 300), max_size=10))
 def test_any_text_survives(text: str, cuts: list[int]) -> None:
     assert rejoined(sentences_of(text, [cut for cut in cuts if cut < len(text)])) == text.rstrip()
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS)
+def test_previews_change_nothing(text: str) -> None:
+    buffer, watched = SentenceStreamBuffer(), SentenceStreamBuffer()
+    for character in text:
+        watched.preview()
+        assert watched.push(character) == buffer.push(character)
+    watched.preview()
+    assert watched.flush() == buffer.flush()
 
 
 @settings(max_examples=100, deadline=None)

@@ -27,6 +27,13 @@ class Lines:
         *lines, self.rest = (self.rest + text).split("\n")
         return lines
 
+    def preview(self) -> list[str]:
+        return [self.rest] if self.rest.endswith("chunk") else []
+
+    def tick(self, idle_ms: float) -> list[str]:
+        found, self.rest = self.preview(), ""
+        return found
+
     def flush(self) -> list[str]:
         return [self.rest] if self.rest else []
 
@@ -140,15 +147,18 @@ class Noting(ToldTTS):
     def __init__(self) -> None:
         super().__init__()
         self.course: list[str] = []
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
 
     async def stream(self, text: str, **how: Any) -> AsyncGenerator[SpeechChunk, None]:
         self.course.append(f"begin {text}")
+        self.begun.set()
         try:
             async with aclosing(super().stream(text, **how)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
             self.course.append(f"end {text}")
+            self.ended.set()
 
 
 @pytest.mark.parametrize("first", ["wait a,chunk", "wait a,refuse"])
@@ -252,3 +262,106 @@ async def test_a_slow_client_makes_model_and_voice_wait() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
         assert given < 20
+
+
+class FreeTTS(Noting):
+    is_free: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_the_first_piece_is_made_before_the_text_tells_that_it_is_over(whole: bool) -> None:
+    tts = FreeTTS()
+    made, sent = asyncio.Event(), list[str]()
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "wait a,chunk"
+        await tts.begun.wait()
+        tts.gate("a").set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not any(event.startswith("audio") for event in sent)
+        made.set()
+        yield "\nchunk"
+
+    async for event in speak(source(), Lines(), Voice(tts), limits=Limits(whole=whole)):
+        sent.append(shown(event))
+    assert made.is_set()
+    assert tts.tries == {"wait a,chunk": 1, "chunk": 1}
+    assert [event for event in sent if event.startswith("audio")] == [
+        "audio 0",
+        "audio 0 last",
+        "audio 1",
+        "audio 1 last",
+    ]
+
+
+async def test_a_wrong_guess_is_never_heard_and_is_the_last() -> None:
+    tts = FreeTTS()
+    seen = []
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "chunk"
+        await tts.begun.wait()
+        for token in (",chunk", ",chunk\n", "chunk"):
+            yield token
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    async for event in speak(source(), Lines(), Voice(tts)):
+        seen.append(shown(event))
+    assert tts.tries == {"chunk": 2, "chunk,chunk,chunk": 1}
+    audio = [event for event in seen if event.startswith("audio")]
+    assert audio == ["audio 0"] * 3 + ["audio 0 last", "audio 1", "audio 1 last"]
+    assert tts.open == 0
+
+
+async def test_a_guess_that_fails_is_told_in_its_place() -> None:
+    tts = FreeTTS()
+    seen = []
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "refuse,chunk"
+        await tts.ended.wait()
+        assert seen == ["text refuse,chunk"]
+        yield "\nchunk"
+
+    async for event in speak(source(), Lines(), Voice(tts)):
+        seen.append(shown(event))
+    assert [event for event in seen if not event.startswith(("text", "over"))] == [
+        "failed 0 provider_refused",
+        "audio 1",
+        "audio 1 last",
+    ]
+
+
+async def test_nothing_is_guessed_with_a_voice_that_costs_money() -> None:
+    tts = Noting()
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "chunk"
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not tts.course
+        yield "\n"
+
+    async for _ in speak(source(), Lines(), Voice(tts)):
+        pass
+    assert tts.tries == {"chunk": 1}
+
+
+@pytest.mark.parametrize("tts", [FreeTTS(), Noting()], ids=["guessed", "not guessed"])
+async def test_what_looks_complete_is_spoken_while_the_model_is_busy(tts: Noting) -> None:
+    heard = asyncio.Event()
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "chunk"
+        await heard.wait()
+        yield "chunk"
+
+    seen = []
+    async for event in speak(source(), Lines(), Voice(tts)):
+        seen.append(shown(event))
+        if seen[-1] == "audio 0 last":
+            heard.set()
+    assert tts.tries == {"chunk": 2}
+    assert seen[-1] == "audio 1 last"
