@@ -35,7 +35,7 @@ def in_words(fault: ErrorDetails, model: type[BaseModel] | None = None) -> str:
     """
     kind = fault["type"]
     if kind == "extra_forbidden":
-        known = _field_names(model, fault["loc"]) if model is not None else []
+        known = known_fields(model, fault["loc"]) if model is not None else []
         return f"unknown field{hint(str(fault['loc'][-1]), known)}"
     if kind == "missing":
         return "missing"
@@ -58,13 +58,17 @@ def in_words(fault: ErrorDetails, model: type[BaseModel] | None = None) -> str:
 def hint(wrong: str, known: Iterable[str]) -> str:
     """What somebody may have meant, to be put behind a complaint; empty if nothing is known."""
     names = sorted(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if (close := meant(wrong, names)) is not None:
+        return f"; did you mean {close!r}?"
     return f"; there are {', '.join(names[:20])}" if names else ""
 
 
-def _field_names(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def meant(wrong: str, known: Iterable[str]) -> str | None:
+    """The name that somebody probably meant; None: no known one is close."""
+    return next(iter(difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.6)), None)
+
+
+def known_fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Fields of the part in which an unknown one was found."""
     for part in loc[:-1]:
         if isinstance(part, int):

@@ -12,8 +12,9 @@ from flow_backend.access.gate import needs
 from flow_backend.api.sessions import FlowId
 from flow_backend.engine.engine import EngineParts
 from flow_backend.flows.loading import Source, load_text
+from flow_backend.flows.problems import Problem
 from flow_backend.flows.schema import flow_schema
-from flow_backend.flows.validation import Problem, parse_flow, validate
+from flow_backend.flows.validation import parse_flow, validate
 from flow_backend.store.flows import StoredFlow
 from protocol.errors import FlowError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Annotated, Any, get_args, get_origin
 
@@ -14,50 +13,17 @@ from pydantic import BaseModel, ValidationError
 from flow_backend.flows import expressions, templates
 from flow_backend.flows.document import PROVIDED, Edge, Flow, Mark
 from flow_backend.flows.loading import PathKey, Source
+from flow_backend.flows.problems import WORDS, InvalidFlowError, Problem, names, read_fault
 from flow_backend.flows.variables import coerce
 from flow_backend.llm.registry import PROVIDERS
 from flow_backend.nodes.base import SILENCE, NodeData, NodeType
 from flow_backend.nodes.catalogue import BY_NAME
 from flow_backend.nodes.start import StartData
-from protocol.errors import FlowError
-from protocol.faults import hint, in_words, path_text
+from protocol.faults import hint, path_text
 
 MAX_NODES = 2_000
 MAX_EDGES = 10_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a document."""
-
-    path: str
-    """As `nodes[2].data.url`; empty for the document as a whole."""
-    message: str
-    line: int | None = None
-    """In the document's text, from 1, where there is one."""
-
-    def __str__(self) -> str:
-        where = self.path or "flow"
-        return f"{where}: {self.message}" + (f" (line {self.line})" if self.line else "")
-
-
-class InvalidFlowError(FlowError):
-    """A document with problems: `flow_invalid`, with all of them."""
-
-    def __init__(self, problems: Iterable[Problem], *, name: str = "") -> None:
-        self.problems = tuple(problems)
-        lines = "".join(f"\n- {problem}" for problem in self.problems)
-        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        super().__init__(
-            "flow_invalid",
-            f"{name or 'The flow'} has {count}:{lines}",
-            path=self.problems[0].path,
-        )
-
-    def as_dict(self) -> dict[str, object]:
-        """The JSON body, with `problems`."""
-        return {**super().as_dict(), "problems": [asdict(problem) for problem in self.problems]}
 
 
 def parse_flow(source: Source | Mapping[str, Any]) -> Flow:
@@ -94,7 +60,8 @@ class _Check:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._found: list[tuple[PathKey, str]] = []
+        self._found: dict[tuple[PathKey, str], tuple[str, dict[str, str]]] = {}
+        """By place and message: code and values."""
         self._read: dict[str, PathKey] = {}
         """Variables that something reads, with the first place."""
         self._set: set[str] = set(PROVIDED)
@@ -104,15 +71,15 @@ class _Check:
     def sorted_problems(self) -> list[Problem]:
         """In the document's order: by line where lines are known."""
         problems = [
-            Problem(path_text(path), message, self._source.line_of(path))
-            for path, message in dict.fromkeys(self._found)
+            Problem(path_text(path), message, self._source.line_of(path), code, values)
+            for (path, message), (code, values) in self._found.items()
         ]
         return sorted(problems, key=lambda problem: problem.line or 0)
 
     def run(self) -> Flow | None:
         data = self._source.data
         if not isinstance(data, Mapping):
-            self._say((), "a flow is a mapping with `id`, `nodes` and `edges`")
+            self._say((), "no_flow")
             return None
         flow: Flow | None = None
         try:
@@ -129,22 +96,28 @@ class _Check:
             self._model(default.get("llm"), ("default", "llm"))
         for name, place in self._read.items():
             if name not in self._set:
-                self._say(place, f"reads the variable {name!r}, which nothing sets")
+                self._say(place, "variable_never_set", name=name)
         return flow
 
-    def _say(self, path: PathKey, message: str) -> None:
-        self._found.append((path, message))
+    def _say(self, path: PathKey, code: str, words: str = "", **values: str) -> None:
+        """By default in the code's own words."""
+        self._found.setdefault((path, words or WORDS[code].format_map(values)), (code, values))
+
+    def _say_unknown(self, path: PathKey, code: str, name: str, known: Iterable[str]) -> None:
+        words = WORDS[code].format(name=name) + hint(name, known)
+        self._say(path, code, words, name=name, **names(name, known))
 
     def _say_all(self, error: ValidationError, base: PathKey, model: type[BaseModel]) -> None:
-        for fault in error.errors(include_url=False, include_context=True):
-            self._say((*base, *fault["loc"]), in_words(fault, model))
+        for found in error.errors(include_url=False, include_context=True):
+            code, message, values = read_fault(found, model)
+            self._say((*base, *found["loc"]), code, message, **values)
 
     def _nodes(self, items: Any) -> dict[str, _Node]:
         nodes: dict[str, _Node] = {}
         if not isinstance(items, list):
             return nodes
         if len(items) > MAX_NODES:
-            self._say(("nodes",), f"more than {MAX_NODES} nodes")
+            self._say(("nodes",), "too_many", limit=str(MAX_NODES), kind="nodes")
             return nodes
         for index, item in enumerate(items):
             path: PathKey = ("nodes", index)
@@ -152,8 +125,7 @@ class _Check:
                 continue
             node_type = BY_NAME.get(item["type"])
             if node_type is None:
-                wrong = item["type"]
-                self._say((*path, "type"), f"unknown node type {wrong!r}{hint(wrong, BY_NAME)}")
+                self._say_unknown((*path, "type"), "unknown_node_type", item["type"], BY_NAME)
                 continue
             data = item.get("data", {})
             if not isinstance(data, Mapping):
@@ -182,7 +154,8 @@ class _Check:
             try:
                 coerce(variable.default, variable.type)
             except ValueError as error:
-                self._say((*place, "default"), str(error))
+                code = "default_of_other_type"
+                self._say((*place, "default"), code, str(error), type=variable.type)
 
     def _ids(self, items: Any, kind: str) -> set[str]:
         ids = [
@@ -192,7 +165,7 @@ class _Check:
         counts = Counter(ids)
         for index, name in enumerate(ids):
             if name is not None and counts[name] > 1 and name in ids[:index]:
-                self._say((kind, index, "id"), f"the id {name!r} is already taken")
+                self._say((kind, index, "id"), "id_taken", name=name)
         return {name for name in ids if name is not None}
 
     def _edges(
@@ -202,7 +175,7 @@ class _Check:
         if not isinstance(items, list):
             return edges
         if len(items) > MAX_EDGES:
-            self._say(("edges",), f"more than {MAX_EDGES} edges")
+            self._say(("edges",), "too_many", limit=str(MAX_EDGES), kind="edges")
             return edges
         self._ids(items, "edges")
         for index, item in enumerate(items):
@@ -216,7 +189,7 @@ class _Check:
             for end in ("source", "target"):
                 name = getattr(edge, end)
                 if name not in known:
-                    self._say((*path, end), f"there is no node {name!r}{hint(name, known)}")
+                    self._say_unknown((*path, end), "unknown_node", name, known)
             self._condition(edge.data.condition_type, edge.data.condition, (*path, "data"))
             if edge.data.condition_type == "event" and edge.source in nodes:
                 self._event(edge.data.condition, nodes[edge.source], (*path, "data", "condition"))
@@ -228,9 +201,9 @@ class _Check:
         place = (*path, "condition")
         if kind == "always":
             if condition:
-                self._say(place, "an edge of type 'always' has no condition")
+                self._say(place, "condition_needless")
         elif not condition.strip():
-            self._say(place, f"a condition of type {kind!r} is missing")
+            self._say(place, "condition_missing", kind=kind)
         elif kind == "expression":
             self._expression(condition, place)
         elif kind == "llm":
@@ -239,7 +212,7 @@ class _Check:
     def _event(self, name: str, node: _Node, place: PathKey) -> None:
         known = [*node.type.events, *([SILENCE] if node.type.waits(node.data) else ())]
         if name.strip() and name not in known:
-            self._say(place, f"never taken: no event {name!r} happens there{hint(name, known)}")
+            self._say_unknown(place, "unknown_event", name, known)
 
     def _texts(self, model: BaseModel, path: PathKey) -> None:
         """Parses every template and expression of a part."""
@@ -253,7 +226,7 @@ class _Check:
         try:
             names = templates.check(text)
         except ValueError as error:
-            self._say(place, f"the template does not parse: {error}")
+            self._say(place, "template_invalid", why=str(error))
             return
         for name in names:
             self._read.setdefault(name, place)
@@ -262,7 +235,7 @@ class _Check:
         try:
             names = expressions.check(text) - expressions.bound_names(text)
         except ValueError as error:
-            self._say(place, f"the expression does not parse: {error}")
+            self._say(place, "expression_invalid", why=str(error))
             return
         for name in names:
             self._read.setdefault(name, place)
@@ -277,9 +250,9 @@ class _Check:
 
     def _name(self, name: str, place: PathKey) -> None:
         if not _NAME.fullmatch(name):
-            self._say(place, "a variable's name has only letters, digits and `_`, no digit first")
+            self._say(place, "variable_name_invalid", name=name)
         elif name in PROVIDED:
-            self._say(place, f"{name!r} is set by every turn; choose another name")
+            self._say(place, "variable_name_taken", name=name)
 
     def _model(self, reference: Any, place: PathKey) -> None:
         if not isinstance(reference, str) or reference == "default":
@@ -287,18 +260,16 @@ class _Check:
         for part in reference.split(","):
             name = part.strip().partition("/")[0]
             if name not in PROVIDERS:
-                self._say(
-                    place, f"there is no language model provider {name!r}{hint(name, PROVIDERS)}"
-                )
+                self._say_unknown(place, "unknown_provider", name, PROVIDERS)
 
     def _graph(
         self, nodes: dict[str, _Node], edges: list[tuple[int, Edge]], known: set[str]
     ) -> None:
         starts = [name for name, node in nodes.items() if node.type.name == "start"]
         if not starts and nodes and len(nodes) == len(known):
-            self._say(("nodes",), "there is no node of type 'start'")
+            self._say(("nodes",), "start_missing")
         for name in starts[1:]:
-            self._say((*nodes[name].path, "type"), "there is more than one node of type 'start'")
+            self._say((*nodes[name].path, "type"), "start_twice")
         leaving: dict[str, list[tuple[int, Edge]]] = {}
         for index, edge in edges:
             leaving.setdefault(edge.source, []).append((index, edge))
@@ -311,29 +282,21 @@ class _Check:
     def _ways_from(self, node: _Node, ways: list[tuple[int, Edge]]) -> None:
         name = node.type.name
         if name == "end" and ways:
-            self._say(("edges", ways[0][0]), "nothing follows a node of type 'end'")
+            self._say(("edges", ways[0][0]), "after_the_end")
             return
         otherwise = [index for index, edge in ways if edge.data.condition_type == "always"]
         if name == "conversation":
             for index in otherwise:
-                self._say(
-                    ("edges", index),
-                    "never taken: a conversation goes on until a condition holds, so give the edge "
-                    "one; the expression `true` leaves with the user's next words",
-                )
+                self._say(("edges", index), "leaves_conversation")
             return
         for index in otherwise[1:]:
-            self._say(("edges", index), "never taken: the node has another 'always' edge")
+            self._say(("edges", index), "else_twice")
         if otherwise:
             return
         if name == "logic_split" or (ways and not node.type.waits(node.data)):
-            self._say(
-                node.path,
-                "the else edge is missing: add one with `condition_type: always`, for when no "
-                "other condition holds",
-            )
+            self._say(node.path, "else_missing")
         elif name == "start" and not ways:
-            self._say(node.path, "leads nowhere: add an edge")
+            self._say(node.path, "leads_nowhere")
 
     def _reachable(
         self, start: str, nodes: dict[str, _Node], leaving: dict[str, list[tuple[int, Edge]]]
@@ -347,7 +310,7 @@ class _Check:
                 ahead.extend(edge.target for _, edge in leaving.get(name, ()))
         for name, node in nodes.items():
             if name not in seen and node.type.name != "start":
-                self._say(node.path, f"no way leads from the start to {name!r}")
+                self._say(node.path, "unreachable", name=name)
 
 
 def marked_texts(model: BaseModel, path: PathKey) -> Iterator[tuple[Mark, PathKey, str]]:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, field_validator
 from flow_backend.engine.context import NodeContext
 from flow_backend.flows import meta_schema
 from flow_backend.flows.document import Template
+from flow_backend.flows.problems import wrong_value
 from flow_backend.llm.base import GenerationParams, Message
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
 from protocol.errors import FlowError
@@ -40,14 +41,14 @@ class ExtractData(NodeData):
     @classmethod
     def _is_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
         if (wrong := meta_schema.fault(value)) is not None:
-            raise ValueError(f"no JSON Schema: {wrong}")
+            raise wrong_value("schema_invalid", why=wrong)
         if "$ref" in json.dumps(value):
-            raise ValueError("$ref is not supported: write the schema out")
+            raise wrong_value("schema_with_reference")
         if not isinstance(value.get("properties"), dict) or not value["properties"]:
-            raise ValueError("expected an object's schema with `properties`")
+            raise wrong_value("schema_of_no_object")
         for name in value["properties"]:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(f"{name!r} cannot be a variable's name")
+                raise wrong_value("schema_name_invalid", name=name)
         return value
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from flow_backend.engine.context import Filler, NodeContext
 from flow_backend.flows.document import Template
+from flow_backend.flows.problems import wrong_value
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
 from flow_backend.outbound.call import SECRET, HttpCall, Method
 from protocol.errors import FlowError
@@ -51,7 +52,7 @@ class HttpData(NodeData):
     def _are_pointers(cls, value: dict[str, str]) -> dict[str, str]:
         for name, pointer in value.items():
             if not _POINTER.fullmatch(pointer):
-                raise ValueError(f"{name}: {pointer!r} is no JSON Pointer such as /items/0/name")
+                raise wrong_value("pointer_invalid", name=name, pointer=pointer)
         return value
 
 

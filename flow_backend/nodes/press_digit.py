@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from flow_backend.engine.context import NodeContext
 from flow_backend.flows.document import Template
+from flow_backend.flows.problems import wrong_value
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome, Wait
 from protocol.errors import FlowError
 from protocol.events import Dtmf
@@ -40,7 +41,7 @@ class PressDigitData(NodeData):
     @model_validator(mode="after")
     def _has_digits(self) -> PressDigitData:
         if self.action == "send" and not self.digits:
-            raise ValueError("digits: expected the digits to send")
+            raise wrong_value("digits_missing")
         return self
 
 

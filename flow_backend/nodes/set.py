@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from flow_backend.engine.context import NodeContext
 from flow_backend.flows.document import Expression, Template
 from flow_backend.flows.expressions import evaluate
+from flow_backend.flows.problems import wrong_value
 from flow_backend.flows.variables import VariableType, coerce
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
 from protocol.errors import FlowError
@@ -34,7 +35,7 @@ class Assignment(BaseModel):
     def _one_source(self) -> Assignment:
         given = {"template", "expression", "value"} & self.model_fields_set
         if len(given) != 1:
-            raise ValueError("give exactly one of template, expression and value")
+            raise wrong_value("not_one_source")
         return self
 
 

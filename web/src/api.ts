@@ -28,14 +28,13 @@ export async function call<T>(path: string, init: RequestInit = {}): Promise<Ans
   if (response.status === 401) askForKey();
   if (!response.ok) {
     const { code, message, error, retryable } = (body ?? {}) as Record<string, unknown>;
-    throw Object.assign(
-      new ParleyError(
-        typeof code === "string" ? code : `http_${response.status}`,
-        String(message ?? error ?? response.statusText),
-        response.status,
-        retryable === true,
-      ),
-      { body },
+    throw new ParleyError(
+      typeof code === "string" ? code : `http_${response.status}`,
+      String(message ?? error ?? response.statusText),
+      response.status,
+      retryable === true,
+      undefined,
+      body,
     );
   }
   return { body: body as T, etag: response.headers.get("etag") ?? undefined };

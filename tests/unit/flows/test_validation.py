@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from flow_backend.flows.folder import BUILTIN
 from flow_backend.flows.loading import load_file, load_text
+from flow_backend.flows.problems import WORDS, InvalidFlowError, Problem
 from flow_backend.flows.schema import flow_schema, schema_text
-from flow_backend.flows.validation import InvalidFlowError, parse_flow, validate
+from flow_backend.flows.validation import parse_flow, validate
 
 ROOT = Path(__file__).parents[3]
 
@@ -140,6 +141,104 @@ def test_faults_of_the_graph(change: Any, path: str, part: str) -> None:
     change(document)
     _, problems = validate(document)
     assert part in {problem.path: problem.message for problem in problems}[path]
+
+
+def _with(node_type: str, **data: Any) -> Any:
+    return lambda d: d["nodes"].append({"id": "new", "type": node_type, "data": data})
+
+
+def _talk(**data: Any) -> Any:
+    return lambda d: d["nodes"][1]["data"].update(data)
+
+
+def _edge(source: str, target: str, **data: Any) -> Any:
+    return lambda d: d["edges"].append(
+        {"id": "new", "source": source, "target": target, "data": data}
+    )
+
+
+FAULTS: dict[str, Any] = {
+    "missing": lambda d: d["edges"][0].pop("source"),
+    "unknown_field": lambda d: d.update(nmae="x"),
+    "not_text": lambda d: d.update(name=3),
+    "not_a_number": _talk(temperature="hot"),
+    "not_whole": _talk(max_tokens=1.5),
+    "not_true_or_false": _talk(allow_interruptions="perhaps"),
+    "not_a_list": lambda d: d.update(nodes={}),
+    "not_an_object": lambda d: d.update(variables=3),
+    "not_one_of": _edge("b", "c", condition_type="maybe"),
+    "not_of_form": lambda d: d.update(id="a b"),
+    "too_small": _talk(temperature=-1),
+    "too_large": _talk(temperature=9),
+    "too_short": _with("say", text=""),
+    "too_long": lambda d: d.update(id="a" * 201),
+    "schema_invalid": _with("extract", schema={"type": 3}),
+    "schema_with_reference": _with("extract", schema={"properties": {"a": {"$ref": "#/b"}}}),
+    "schema_of_no_object": _with("extract", schema={"type": "string"}),
+    "schema_name_invalid": _with("extract", schema={"properties": {"a b": {}}}),
+    "pointer_invalid": _with("http", url="http://x", response={"a": "b"}),
+    "digits_missing": _with("press_digit"),
+    "not_one_source": _with("set", assignments=[{"name": "n"}]),
+    "too_many": lambda d: d.update(nodes=d["nodes"] * 700),
+    "unknown_node_type": _with("sya"),
+    "unknown_node": _edge("b", "cc", condition_type="llm", condition="x"),
+    "unknown_provider": lambda d: d.update(default={"llm": "opnai"}),
+    "unknown_event": _edge("b", "c", condition_type="event", condition="silnce"),
+    "id_taken": lambda d: d["nodes"].append(d["nodes"][2]),
+    "condition_needless": lambda d: d["edges"][0].update(data={"condition": "x"}),
+    "condition_missing": _edge("b", "c", condition_type="llm"),
+    "template_invalid": _talk(instructions="{{"),
+    "expression_invalid": _edge("b", "c", condition_type="expression", condition="n >"),
+    "variable_name_invalid": lambda d: d["variables"].update({"a b": 1}),
+    "variable_name_taken": lambda d: d["variables"].update(input=1),
+    "variable_never_set": _talk(instructions="{{ m }}"),
+    "default_of_other_type": lambda d: d["nodes"][0].update(
+        data={"variables": {"age": {"type": "integer", "default": "x"}}}
+    ),
+    "start_missing": lambda d: d["nodes"].pop(0),
+    "start_twice": _with("start"),
+    "after_the_end": _edge("c", "b"),
+    "leaves_conversation": _edge("b", "c"),
+    "else_twice": _edge("a", "c"),
+    "else_missing": lambda d: d["edges"][0].update(
+        data={"condition_type": "llm", "condition": "x"}
+    ),
+    "leads_nowhere": lambda d: d["edges"].pop(0),
+    "unreachable": lambda d: d["edges"].pop(1),
+}
+
+
+def _found_in(change: Any) -> list[Problem]:
+    document = json.loads(json.dumps(GOOD))
+    change(document)
+    return validate(document)[1]
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_each_fault_has_a_code_of_its_own(code: str) -> None:
+    problems = _found_in(FAULTS[code])
+    assert code in {problem.code for problem in problems}
+    assert all(problem.message and problem.code in WORDS for problem in problems)
+
+
+def test_every_code_is_known_here() -> None:
+    assert validate([])[1][0].code == "no_flow"
+    # The last one is for what pydantic may find that nobody has thought of.
+    assert set(WORDS) == {*FAULTS, "no_flow", "value_invalid"}
+
+
+def test_what_a_message_names_is_told_apart_from_it() -> None:
+    def values(code: str) -> dict[str, str]:
+        return next(p.values for p in _found_in(FAULTS[code]) if p.code == code)
+
+    assert values("unknown_field") == {"name": "nmae", "meant": "name"}
+    assert values("unknown_node_type") == {"name": "sya", "meant": "say"}
+    assert values("unknown_node") == {"name": "cc", "meant": "c"}
+    assert values("too_large") == {"limit": "2"}
+    assert values("too_small") == {"limit": "0"}
+    assert values("not_one_of") == {"known": "always, expression, llm, event"}
+    assert values("pointer_invalid") == {"name": "a", "pointer": "b"}
+    assert values("default_of_other_type")["type"] == "integer"
 
 
 def test_an_invalid_flow_carries_its_problems_to_the_wire() -> None:

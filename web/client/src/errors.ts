@@ -8,6 +8,8 @@ export class ParleyError extends Error {
     readonly status?: number,
     readonly retryable = false,
     readonly retryAfterSeconds?: number,
+    /** The server's answer as a whole: some errors say more, as `flow_invalid` its `problems`. */
+    readonly body?: unknown,
   ) {
     super(message);
   }
@@ -25,6 +27,7 @@ export async function errorFrom(response: Response): Promise<ParleyError> {
     response.status,
     fields.retryable === true,
     Number.isFinite(retryAfter) ? retryAfter : undefined,
+    body,
   );
 }
 

@@ -11,6 +11,7 @@ import {
   withEdge,
   without,
   withNode,
+  withPlaces,
 } from "./document";
 import { changed, newHistory, redone, undone } from "./history";
 
@@ -99,4 +100,15 @@ it("undoes and redoes, and takes quick changes of one field as one step", () => 
   expect(undone(undone(undone(history))).present).toBe(a);
   expect(redone(redone(undone(undone(history)))).present).toBe(d);
   expect(changed(undone(history), b, "", 9999).future).toEqual([]);
+});
+
+it("moves one node and leaves the others where they are drawn", () => {
+  const drawn = tidied(chain(3));
+  const moved = withPlaces(chain(3), new Map([["n1", { x: 7, y: 8 }]]));
+  expect(moved.nodes.map(({ position }) => position)).toEqual([
+    drawn.nodes[0]?.position,
+    { x: 7, y: 8 },
+    drawn.nodes[2]?.position,
+  ]);
+  expect(placed(moved)).toBe(moved);
 });

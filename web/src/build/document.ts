@@ -1,6 +1,7 @@
 /** Flow documents and how the editor draws and changes them. Every function leaves its input alone. */
 
 import dagre from "@dagrejs/dagre";
+import type { Problem } from "../i18n/problem_texts";
 import { TextError } from "../i18n/text_error";
 
 export interface FlowNode {
@@ -28,12 +29,6 @@ export interface FlowDocument {
   variables?: Record<string, unknown>;
   nodes: FlowNode[];
   edges?: FlowEdge[];
-}
-
-export interface Problem {
-  /** As `nodes[2].data.url`; empty for the document as a whole. */
-  path: string;
-  message: string;
 }
 
 export const NODE_WIDTH = 220;
@@ -156,6 +151,18 @@ export function tidied(document: FlowDocument): FlowDocument {
 /** The same document with a place for every node: its own, or all from a fresh layout. */
 export function placed(document: FlowDocument): FlowDocument {
   return document.nodes.every((node) => node.position) ? document : tidied(document);
+}
+
+/** Puts nodes where somebody moved them; the others stay where they are drawn. */
+export function withPlaces(
+  document: FlowDocument,
+  places: ReadonlyMap<string, { x: number; y: number }>,
+): FlowDocument {
+  const drawn = placed(document);
+  return {
+    ...drawn,
+    nodes: drawn.nodes.map((node) => ({ ...node, position: places.get(node.id) ?? node.position ?? null })),
+  };
 }
 
 /** Problems by the id of the node or edge that they are about; the others under `""`. */

@@ -5,7 +5,7 @@ import { stringify } from "yaml";
 import { call } from "../api";
 import { useTexts } from "../i18n";
 import { saveFile } from "../see/save_file";
-import { changeEdge, changeNode, problemsByPart, tidied, withEdge, without, withNode } from "./document";
+import { changeEdge, changeNode, problemsByPart, tidied, withEdge, without, withNode, withPlaces } from "./document";
 import type { Draft } from "./drafts";
 import { FlowGraph, type GraphInstance, type Path, type Selection } from "./flow_graph";
 import { useHistory } from "./history";
@@ -85,10 +85,7 @@ export function FlowEditor({ opened }: Props) {
     () => ({
       onSelect: select,
       onMove: (places: ReadonlyMap<string, { x: number; y: number }>) =>
-        change((now) => ({
-          ...now,
-          nodes: now.nodes.map((node) => ({ ...node, position: places.get(node.id) ?? node.position ?? null })),
-        })),
+        change((now) => withPlaces(now, places), "move"),
       onConnect: (source: string, target: string) => change((now) => withEdge(now, source, target).document),
       onDelete: (ids: { nodes: string[]; edges: string[] }) => {
         change((now) => without(now, ids));

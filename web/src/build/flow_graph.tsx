@@ -17,10 +17,13 @@ import {
   ReactFlow,
   type ReactFlowInstance,
   useNodesState,
+  useReactFlow,
+  useStore,
 } from "@xyflow/react";
-import { memo, useEffect, useMemo } from "react";
-import { useTexts } from "../i18n";
-import { type FlowDocument, NODE_WIDTH, type Problem, placed, summary } from "./document";
+import { memo, useEffect, useMemo, useRef } from "react";
+import { type Translation, useTexts } from "../i18n";
+import type { Problem } from "../i18n/problem_texts";
+import { type FlowDocument, NODE_WIDTH, placed, summary } from "./document";
 import { schemaName } from "./schema_texts";
 
 export interface Selection {
@@ -40,7 +43,7 @@ type Card = Node<
 >;
 
 const CardView = memo(function CardView({ data }: NodeProps<Card>) {
-  const { language } = useTexts();
+  const { t, language } = useTexts();
   return (
     <div
       className="card"
@@ -51,7 +54,11 @@ const CardView = memo(function CardView({ data }: NodeProps<Card>) {
     >
       {data.type !== "start" && <Handle type="target" position={Position.Top} />}
       <span className="card-type">{schemaName(data.type, language)}</span>
-      {data.problems > 0 && <span className="card-problems">{data.problems}</span>}
+      {data.problems > 0 && (
+        <span className="card-problems">
+          {data.problems} <span className="hidden-text">{t("problems")}</span>
+        </span>
+      )}
       <b>{data.title}</b>
       {data.text && <span className="card-text">{data.text}</span>}
       {data.type !== "end" && <Handle type="source" position={Position.Bottom} />}
@@ -103,7 +110,13 @@ function cards(
   }));
 }
 
-function lines(document: FlowDocument, path: Path, problems: ReadonlyMap<string, Problem[]>, selection: Selection | undefined): Edge[] {
+function lines(
+  document: FlowDocument,
+  path: Path,
+  problems: ReadonlyMap<string, Problem[]>,
+  selection: Selection | undefined,
+  name: string,
+): Edge[] {
   return (document.edges ?? []).map((edge) => {
     const { label, condition, condition_type: kind } = edge.data ?? {};
     const text = String(label || (kind !== "always" && condition) || "");
@@ -113,6 +126,7 @@ function lines(document: FlowDocument, path: Path, problems: ReadonlyMap<string,
       id: edge.id,
       source: edge.source,
       target: edge.target,
+      ariaLabel: `${name}: ${edge.source} → ${edge.target}`,
       label: text.length > 42 ? `${text.slice(0, 40)}…` : text,
       selected: selection?.kind === "edge" && selection.id === edge.id,
       animated: taken,
@@ -122,10 +136,51 @@ function lines(document: FlowDocument, path: Path, problems: ReadonlyMap<string,
   });
 }
 
+const FIT = { maxZoom: 1, padding: 0.15 };
+
+/** Shows the whole graph again when its place has become wider or narrower. */
+function Fitted() {
+  const { fitView } = useReactFlow();
+  const widthPx = useStore(({ width }) => width);
+  const fittedPx = useRef(0);
+  useEffect(() => {
+    if (fittedPx.current > 0 && widthPx > 0 && widthPx !== fittedPx.current) void fitView(FIT);
+    fittedPx.current = widthPx;
+  }, [widthPx, fitView]);
+  return null;
+}
+
+/** Where nodes were put, by the pointer or with the arrow keys. */
+const places = (changes: readonly NodeChange<Card>[]): Map<string, { x: number; y: number }> =>
+  new Map(
+    changes.flatMap((change) =>
+      change.type === "position" && change.position && !change.dragging
+        ? [[change.id, { x: Math.round(change.position.x), y: Math.round(change.position.y) }]]
+        : [],
+    ),
+  );
+
+/** What React Flow tells screen readers. */
+const spokenTexts = (t: Translation["t"]) => ({
+  "node.a11yDescription.default": t("graph_node_keys"),
+  "node.a11yDescription.keyboardDisabled": t("graph_node_keys"),
+  "node.a11yDescription.ariaLiveMessage": ({ x, y }: { x: number; y: number }) => `${t("graph_moved")} x ${x}, y ${y}`,
+  "edge.a11yDescription.default": t("graph_edge_keys"),
+  "controls.ariaLabel": t("graph_view"),
+  "controls.zoomIn.ariaLabel": t("graph_nearer"),
+  "controls.zoomOut.ariaLabel": t("graph_farther"),
+  "controls.fitView.ariaLabel": t("graph_all"),
+  "handle.ariaLabel": t("graph_handle"),
+});
+
 export function FlowGraph({ document, path = NOTHING, problems = NO_PROBLEMS, selection, editing }: Props) {
   const { t } = useTexts();
   const wanted = useMemo(() => cards(document, path, problems, selection), [document, path, problems, selection]);
-  const edges = useMemo(() => lines(document, path, problems, selection), [document, path, problems, selection]);
+  const edges = useMemo(
+    () => lines(document, path, problems, selection, t("edge")),
+    [document, path, problems, selection, t],
+  );
+  const spoken = useMemo(() => spokenTexts(t), [t]);
   const [nodes, setNodes, onNodesChange] = useNodesState<Card>(wanted);
   useEffect(() => {
     setNodes((shown) => {
@@ -146,12 +201,15 @@ export function FlowGraph({ document, path = NOTHING, problems = NO_PROBLEMS, se
     <ReactFlow<Card>
       className="graph"
       aria-label={t("graph")}
+      ariaLabelConfig={spoken}
       nodes={nodes}
       edges={edges}
       nodeTypes={NODE_TYPES}
       onNodesChange={(changes) => {
         onNodesChange(changes);
         follow("node", changes);
+        const moved = places(changes);
+        if (moved.size > 0) editing?.onMove(moved);
       }}
       onEdgesChange={(changes) => follow("edge", changes)}
       nodesDraggable={editing !== undefined}
@@ -165,9 +223,6 @@ export function FlowGraph({ document, path = NOTHING, problems = NO_PROBLEMS, se
       onNodeClick={(_, { id }) => editing?.onSelect({ kind: "node", id })}
       onEdgeClick={(_, { id }) => editing?.onSelect({ kind: "edge", id })}
       onPaneClick={() => editing?.onSelect(undefined)}
-      onNodeDragStop={(_, __, moved) =>
-        editing?.onMove(new Map(moved.map((node) => [node.id, { x: Math.round(node.position.x), y: Math.round(node.position.y) }])))
-      }
       onBeforeDelete={async ({ nodes: gone, edges: cut }) => {
         editing?.onDelete({ nodes: gone.map(({ id }) => id), edges: cut.map(({ id }) => id) });
         return false;
@@ -175,10 +230,11 @@ export function FlowGraph({ document, path = NOTHING, problems = NO_PROBLEMS, se
       onInit={(flow) => editing?.onReady(flow)}
       onlyRenderVisibleElements={document.nodes.length > MANY_NODES}
       fitView
-      fitViewOptions={{ maxZoom: 1, padding: 0.15 }}
+      fitViewOptions={FIT}
       minZoom={0.1}
     >
       <Background />
+      <Fitted />
       <Controls showInteractive={false} />
     </ReactFlow>
   );

@@ -5,12 +5,22 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { parse } from "yaml";
 import { call, type FlowRow } from "../api";
 import { useTexts } from "../i18n";
+import { TextError } from "../i18n/text_error";
 import { newDocument, readDocument } from "./document";
 import { type Draft, keepDraft, keptDraft, keptDraftIds } from "./drafts";
 import { FlowEditor } from "./flow_editor";
 import "./build.css";
 
 const pathOf = (flowId: string) => `/api/flows/${encodeURIComponent(flowId)}`;
+/** What a file of YAML or JSON holds. */
+async function parsed(file: File): Promise<unknown> {
+  const text = await file.text();
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new TextError("flow_unreadable", error instanceof Error ? error.message.split("\n")[0] : undefined);
+  }
+}
 const open = (flowId: string) => {
   location.hash = `#/flows/${encodeURIComponent(flowId)}`;
 };
@@ -58,7 +68,7 @@ function FlowList() {
     if (!chosen) return;
     setProblem(undefined);
     try {
-      const document = readDocument(parse(await chosen.text()));
+      const document = readDocument(await parsed(chosen));
       if (keptDraft(document.id) && !confirm(`${document.id}: ${t("flows_import_over")}`)) return;
       // A draft without an ETag: saving asks before it goes over a flow of the same id.
       keepDraft(document.id, { document, etag: undefined });

@@ -1,7 +1,8 @@
 /** What is selected, as forms; the flow itself where nothing is. */
 
 import { useTexts } from "../i18n";
-import type { FlowDocument, FlowEdge, FlowNode, Problem } from "./document";
+import type { Problem } from "../i18n/problem_texts";
+import type { FlowDocument, FlowEdge, FlowNode } from "./document";
 import type { FlowSchema, NodeKind } from "./flow_editor";
 import type { Selection } from "./flow_graph";
 import { SchemaFields } from "./schema_form";
@@ -33,12 +34,13 @@ export function PropertiesPanel(props: Props) {
 }
 
 function Problems({ problems, strip }: { problems: readonly Problem[] | undefined; strip: RegExp }) {
+  const { problemText } = useTexts();
   if (!problems?.length) return null;
   return (
     <ul className="part-problems">
       {problems.map((problem) => (
         <li key={problem.path + problem.message}>
-          <b>{problem.path.replace(strip, "")}</b> {problem.message}
+          <b>{problem.path.replace(strip, "")}</b> {problemText(problem)}
         </li>
       ))}
     </ul>
@@ -154,7 +156,7 @@ function EdgeForm({ schema, problems, edge, onEdge, onDelete }: WithSchema & { e
 const OF_THE_GRAPH = ["id", "version", "nodes", "edges"];
 
 function FlowForm({ document, schema, problems, onFlow, onSelect }: WithSchema) {
-  const { t } = useTexts();
+  const { t, problemText } = useTexts();
   const elsewhere = [...problems].filter(([key]) => key !== "");
   return (
     <>
@@ -173,7 +175,7 @@ function FlowForm({ document, schema, problems, onFlow, onSelect }: WithSchema) 
                   className="small danger"
                   onClick={() => onSelect({ kind: list === "nodes" ? "node" : "edge", id: id.join("/") })}
                 >
-                  {id.join("/")}: {found[0]?.message}
+                  {id.join("/")}: {found[0] && problemText(found[0])}
                 </button>
               </li>
             );

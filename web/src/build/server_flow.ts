@@ -4,7 +4,8 @@ import { ParleyError } from "@parley/client";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { call } from "../api";
 import { useTexts } from "../i18n";
-import { type FlowDocument, type Problem, readDocument } from "./document";
+import { type Problem, problemsIn } from "../i18n/problem_texts";
+import { type FlowDocument, readDocument } from "./document";
 import { type Draft, keepDraft } from "./drafts";
 
 const VALIDATE_AFTER_MS = 400;
@@ -25,7 +26,7 @@ export function useServerFlow(
   change: (to: () => FlowDocument) => void,
 ) {
   const path = `/api/flows/${encodeURIComponent(document.id)}`;
-  const { errorWords } = useTexts();
+  const { t, errorWords } = useTexts();
   const etag = useRef(opened.etag);
   const [stored, setStored] = useState(opened.restored ? undefined : json(opened.document));
   const [state, setState] = useState<SaveState>(opened.restored ? "unsaved" : "saved");
@@ -90,15 +91,14 @@ export function useServerFlow(
         else if (code === "network") setState("offline");
         else {
           setState("unsaved");
-          if (code === "flow_invalid") {
-            setProblems((error as { body?: { problems?: Problem[] } }).body?.problems ?? []);
-          }
-          setMessage(errorWords(error));
+          const found = code === "flow_invalid" ? problemsIn(error) : [];
+          if (found.length > 0) setProblems(found);
+          setMessage(found.length > 0 ? t("flow_refused") : errorWords(error));
         }
         return false;
       }
     },
-    [body, path, errorWords],
+    [body, path, t, errorWords],
   );
 
   /** Takes the server's draft in the place of what is open; undoing brings that back. */

@@ -17,7 +17,7 @@ export const de: Texts = {
   start: "Gespräch beginnen",
   end: "Beenden",
   again: "Neues Gespräch",
-  mute: "Stumm schalten",
+  mute: "Stumm",
   unmute: "Mikrofon an",
   stop_voice: "Stimme anhalten",
   type_here: "Nachricht schreiben",
@@ -39,6 +39,9 @@ export const de: Texts = {
   you: "Du",
   agent: "Agent",
   cut_here: "hier unterbrochen",
+  cut_heard: "hier unterbrochen: Bis hier war es zu hören, der Rest nicht",
+  cut_guessed: "etwa hier unterbrochen: Diese Stimme sagt nicht, wann ihre Worte erklingen; die Stelle ist geschätzt",
+  cut_before: "unterbrochen, bevor ein Wort zu hören war",
   state_idle: "Bereit",
   state_connecting: "Verbindet …",
   state_listening: "Hört zu",
@@ -58,7 +61,8 @@ export const de: Texts = {
   microphone_why: "Hier ohne Mikrofon: Die Seite braucht https oder localhost.",
   problem_server_down: "Der Server antwortet nicht. Läuft `make run` noch?",
   problem_cut_off: "Der Server hat die Verbindung beendet. Verbindet neu …",
-  problem_room_full: "Gerade sind alle Plätze belegt. Versuche es gleich noch einmal.",
+  problem_room_full:
+    "Gerade sind alle Plätze belegt. Die Seite versucht es weiter; du kannst auch beenden und später wiederkommen.",
   problem_token_rejected:
     "Der Server hat die Verbindung abgelehnt. Lade die Seite neu, um eine neue Zugangskarte zu bekommen.",
   problem_agent_missing:
@@ -135,6 +139,9 @@ export const de: Texts = {
   flows_import_over:
     "Es gibt Änderungen an diesem Ablauf, die nur dieser Browser hat. Die Datei an ihrer Stelle einlesen?",
   flows_delete_sure: "Diesen Ablauf mit allen seinen Versionen löschen?",
+  flow_unreadable: "kein YAML oder JSON",
+  flow_refused:
+    "Nicht gespeichert: Der Ablauf hat Probleme. Sie stehen an seinen Knoten und Kanten; deine Änderungen bleiben in diesem Browser.",
   flow_without_id: "Ein Ablauf braucht eine Kennung (id) aus Buchstaben, Ziffern und . _ ~ -.",
   flow_without_nodes: "Ein Ablauf braucht Knoten (nodes), jeder mit id und type.",
   flow_with_bad_edges: "Jede Kante (edge) braucht id, source und target.",
@@ -199,6 +206,14 @@ export const de: Texts = {
   key_kept: "Er bleibt in diesem Browser.",
   key_use: "Schlüssel benutzen",
   graph: "Graph des Ablaufs",
+  graph_view: "Ansicht des Graphen",
+  graph_nearer: "Näher heran",
+  graph_farther: "Weiter weg",
+  graph_all: "Alles zeigen",
+  graph_handle: "Anschluss",
+  graph_moved: "Verschoben nach",
+  graph_node_keys: "Enter wählt diesen Knoten, Pfeiltasten verschieben ihn, Entf löscht ihn, Escape lässt ihn los.",
+  graph_edge_keys: "Enter wählt diese Kante, Entf löscht sie, Escape lässt sie los.",
   tools: "Werkzeuge",
   connect_to: "Verbinden mit",
   test_ended: "Das Gespräch ist zu Ende.",

@@ -6,6 +6,7 @@ import { remembered, remember } from "../memory";
 import { de } from "./de";
 import { germanError } from "./error_texts";
 import { en, type Key, type Texts as TextsOf } from "./en";
+import { germanProblem, type Problem, problemsIn } from "./problem_texts";
 import { TextError } from "./text_error";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" } as const;
@@ -18,6 +19,8 @@ export interface Translation {
   t(key: Key): string;
   /** What the server says of an error with this code, in the visitor's language where it is known. */
   errorText(code: string | undefined, words: string): string;
+  /** The same of something that is wrong with a flow. */
+  problemText(problem: Problem): string;
   /** The same of whatever was thrown. */
   errorWords(error: unknown): string;
 }
@@ -27,6 +30,7 @@ const Context = createContext<Translation>({
   setLanguage: () => undefined,
   t: (key) => en[key],
   errorText: (_, words) => words,
+  problemText: ({ message }) => message,
   errorWords: String,
 });
 
@@ -46,6 +50,7 @@ export function Texts({ children }: { children: ReactNode }) {
   const value = useMemo<Translation>(() => {
     const errorText = (code: string | undefined, words: string) =>
       language === "de" ? germanError(code, words) : words;
+    const problemText = (problem: Problem) => (language === "de" ? germanProblem(problem) : problem.message);
     return {
       language,
       setLanguage: (next) => {
@@ -54,10 +59,15 @@ export function Texts({ children }: { children: ReactNode }) {
       },
       t: (key) => TEXTS[language][key],
       errorText,
+      problemText,
       errorWords: (error) => {
-        if (error instanceof TextError) return TEXTS[language][error.key];
+        if (error instanceof TextError)
+          return TEXTS[language][error.key] + (error.detail ? ` (${error.detail})` : "");
         if (!(error instanceof ParleyError)) return error instanceof Error ? error.message : String(error);
-        return error.code === "network" ? TEXTS[language].problem_server_down : errorText(error.code, error.message);
+        if (error.code === "network") return TEXTS[language].problem_server_down;
+        const problems = language === "de" && error.code === "flow_invalid" ? problemsIn(error) : [];
+        const listed = problems.map((problem) => `\n- ${problem.path || de.flow_properties}: ${germanProblem(problem)}`);
+        return errorText(error.code, listed.join("") || error.message);
       },
     };
   }, [language]);
