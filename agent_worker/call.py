@@ -406,7 +406,11 @@ class Call:
         self._replies.pop(turn_id, None)
         heard = Heard.of(speech)
         waterfall = self._conversation.waterfalls.finished(
-            turn_id, heard.metrics, interrupted=heard.interrupted, heard_text=heard.text
+            turn_id,
+            heard.metrics,
+            interrupted=heard.interrupted,
+            heard_text=heard.text,
+            estimated=self._guesses_words,
         )
         if waterfall is not None:
             logger.info("%s", waterfall.log_line())

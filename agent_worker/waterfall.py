@@ -42,6 +42,7 @@ class Waterfall:
         wasted: Answers that were begun on a wrong guess at the transcript and thrown away.
         wasted_tokens: Tokens of theirs that had come by then.
         heard_text: What was heard of an answer that was cut off.
+        estimated: `heard_text` is a guess: the voice does not tell when its words are heard.
         zero_s: The end of speech, in seconds since the epoch.
     """
 
@@ -52,6 +53,7 @@ class Waterfall:
     wasted: int = 0
     wasted_tokens: int = 0
     heard_text: str | None = None
+    estimated: bool = False
     zero_s: float = 0.0
 
     def as_json(self) -> str:
@@ -73,6 +75,7 @@ class Waterfall:
         }
         if self.heard_text is not None:
             body["heard_text"] = self.heard_text
+            body["estimated"] = self.estimated
         return json.dumps(body)
 
     def log_line(self) -> str:
@@ -153,7 +156,13 @@ class Waterfalls:
             self._wasted_tokens += turn.tokens
 
     def finished(
-        self, turn_id: str, metrics: Mapping[str, Any], *, interrupted: bool, heard_text: str = ""
+        self,
+        turn_id: str,
+        metrics: Mapping[str, Any],
+        *,
+        interrupted: bool,
+        heard_text: str = "",
+        estimated: bool = False,
     ) -> Waterfall | None:
         """The speech is over; gives nothing for a turn that was never committed.
 
@@ -162,6 +171,7 @@ class Waterfalls:
             metrics: LiveKit's of the answer; empty where nothing was heard.
             interrupted: The answer was cut off.
             heard_text: Its words that were heard.
+            estimated: Which they were is a guess.
         """
         turn = self._turns.get(turn_id)
         if turn is None or turn.committed_s is None:
@@ -181,6 +191,7 @@ class Waterfalls:
             turn.wasted,
             turn.wasted_tokens,
             heard_text if interrupted else None,
+            estimated and interrupted,
             zero_s,
         )
 

@@ -80,14 +80,14 @@ class Process:
                     )
                 await asyncio.sleep(0.1)
 
-    async def until_said(self, words: str) -> None:
-        """Waits until its output holds these words.
+    async def until_said(self, words: str, times: int = 1) -> None:
+        """Waits until its output holds these words, so often.
 
         Raises:
             ConfigError: `start_failed`, if they do not come.
         """
         deadline = time.monotonic() + READY_WITHIN_S
-        while words not in self.log.read_text(errors="replace"):
+        while self.log.read_text(errors="replace").count(words) < times:
             if not self.alive or time.monotonic() > deadline:
                 raise ConfigError(
                     "start_failed", f"{self.name} never said {words!r}:\n{self.tail()}"

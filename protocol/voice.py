@@ -117,6 +117,8 @@ class Interrupted(VoiceMessage):
     message_id: str
     heard_text: str
     """What had sounded by then."""
+    estimated: bool
+    """That is a guess: the voice does not tell when its words sound."""
 
 
 class VoiceError(VoiceMessage):

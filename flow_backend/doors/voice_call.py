@@ -247,7 +247,12 @@ class VoiceCall:
         if speaking is not None:
             heard = await speaking.report()
             await self._client.send(
-                {"type": "interrupted", "message_id": speaking.message_id, "heard_text": heard}
+                {
+                    "type": "interrupted",
+                    "message_id": speaking.message_id,
+                    "heard_text": heard,
+                    "estimated": speaking.audio.estimated,
+                }
             )
             await self._tell_times(speaking, interrupted=True)
 

@@ -130,8 +130,13 @@ SERVER_EXAMPLES: tuple[tuple[dict[str, Any], str], ...] = (
     ({"type": "stt_update", "text": "And the mo"}, "What the user is saying, so far."),
     ({"type": "stt_finished", "text": "And the moon?"}, "What the user said."),
     (
-        {"type": "interrupted", "message_id": "5f0c", "heard_text": "The tides follow"},
-        "An answer was stopped; so much of it had sounded.",
+        {
+            "type": "interrupted",
+            "message_id": "5f0c",
+            "heard_text": "The tides follow",
+            "estimated": False,
+        },
+        "An answer was stopped; so much of it had sounded, or about so much.",
     ),
     (
         {"type": "error", "code": "request_invalid", "message": "data.text: missing"},

@@ -23,6 +23,7 @@ from protocol.turns import SessionState, TranscriptEntry
 from speech.moonshine import MoonshineEngine, read_recording
 from speech.piper import PiperEngine
 from stack import livekit_server
+from tests.e2e.browser import microphone
 from tests.scripted_llm import ScriptedLLM
 
 FLOWS = Path(__file__).parent / "flows"
@@ -156,6 +157,18 @@ async def human() -> Audio:
     wheel = distribution("moonshine-cpp")
     path = Path(str(wheel.locate_file("moonshine_cpp/test-data/beckett.wav")))
     return _speech_only(read_recording(path))
+
+
+@pytest.fixture(scope="session")
+def spoken(human: Audio, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording, for Chromium's microphone."""
+    return microphone(tmp_path_factory.mktemp("page") / "human.wav", human)
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nobody says anything."""
+    return microphone(tmp_path_factory.mktemp("page") / "quiet.wav", np.zeros(160, np.float32))
 
 
 async def _spoken(text: str) -> Audio:

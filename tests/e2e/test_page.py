@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
-import os
 import secrets
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
 import pytest_asyncio
-import soundfile as sf
-import soxr
-from livekit import api
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from bench.caller import MIC_RATE_HZ, Audio
-from bench.local_stack import ROOT, LocalStack, free_port
+from bench.local_stack import LocalStack, free_port
 from flow_backend.doors.page import FOLDER
-from tests.e2e.conftest import Rooms, words
+from tests.e2e.browser import (
+    NUMBERS,
+    RECORDED,
+    assert_light,
+    assert_typed_without_microphone,
+    from_afar,
+    named,
+    needs_browser,
+    publish,
+    scripted_by,
+    see,
+)
+from tests.e2e.conftest import words
 from tests.scripted_llm import ScriptedLLM
 
-WEB = ROOT / "web"
-SCENARIO_WITHIN_S = 240.0
-RECORDED = {"ever", "tried", "failed", "no", "matter", "try", "again", "fail", "better"}
-"""Words of the recording; a busy machine may miss the first or the last ones."""
 HOSTILE = '<img src="x" onerror="window.broken = 1"><script>window.broken = 1</script>'
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(
-        not all(map(shutil.which, ("node", "chromium"))) or not (WEB / "node_modules").is_dir(),
-        reason="needs Node, Chromium and the page's packages: make dev web",
-    ),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), needs_browser]
 
 DESK = {
     "id": "desk",
@@ -54,76 +45,6 @@ DESK = {
     "edges": [{"id": "e", "source": "hello", "target": "talk"}],
 }
 
-Outside = Mapping[str, Callable[[], Awaitable[None]]]
-
-
-async def see(
-    scenario: str,
-    url: str,
-    wav: Path | None = None,
-    outside: Outside | None = None,
-    given: str = "",
-) -> Any:
-    """Runs a scenario and gives what it found; it may ask for things done `outside`."""
-    arguments = ["tests/scenarios.mjs", scenario, url, *([str(wav)] if wav else [])]
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        *arguments,
-        cwd=WEB,
-        env={**os.environ, "GIVEN": given},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
-    errors = asyncio.create_task(process.stderr.read())
-    found = None
-    try:
-        async with asyncio.timeout(SCENARIO_WITHIN_S):
-            async for line in process.stdout:
-                if line.startswith(b"? "):
-                    await (outside or {})[line[2:].decode().strip()]()
-                    process.stdin.write(b"\n")
-                    await process.stdin.drain()
-                else:
-                    found = json.loads(line)
-            assert await process.wait() == 0, (await errors).decode()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await errors
-    return found
-
-
-def _microphone(path: Path, speech: Audio) -> Path:
-    """A file for Chromium's microphone: the speech at 48 kHz, with silence before and after."""
-    at_48_khz = soxr.resample(speech, MIC_RATE_HZ, 48_000)
-    silence = np.zeros(48_000, np.float32)
-    sf.write(path, np.concatenate([silence, silence, at_48_khz, silence]), 48_000, "PCM_16")
-    return path
-
-
-@pytest.fixture(scope="session")
-def spoken(human: Audio, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _microphone(tmp_path_factory.mktemp("page") / "human.wav", human)
-
-
-@pytest.fixture(scope="session")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _microphone(tmp_path_factory.mktemp("page") / "quiet.wav", np.zeros(160, np.float32))
-
-
-def _environment(script: ScriptedLLM) -> dict[str, str]:
-    return {
-        "LLM": "openai",
-        "OPENAI_BASE_URL": script.url,
-        "OPENAI_API_KEY": "none",
-        "LIVEKIT_URL": "",
-    }
-
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def page(script: ScriptedLLM, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
@@ -131,7 +52,7 @@ async def page(script: ScriptedLLM, tmp_path_factory: pytest.TempPathFactory) ->
     assert (FOLDER / "index.html").is_file(), "Build the page first: make web."
     stack = LocalStack(tmp_path_factory.mktemp("page"))
     try:
-        backend = await stack.backend(_environment(script))
+        backend = await stack.backend(scripted_by(script))
         yield backend.url
     finally:
         for process in stack.processes:
@@ -159,7 +80,7 @@ async def test_a_spoken_conversation_over_the_websocket(page: str, spoken: Path)
 
 
 async def test_characters_answer_and_a_chosen_flow_greets(page: str, quiet: Path) -> None:
-    await _publish(page, DESK)
+    await publish(page, DESK)
     found = await see("characters", page, quiet)
     assert found == {"names": ["Cleo", "Dora"], "kept": "desk"}
 
@@ -173,10 +94,11 @@ async def test_a_call_in_another_tab_ends_this_one(page: str, quiet: Path) -> No
 
 
 async def test_the_voice_stops_when_asked(page: str, script: ScriptedLLM, quiet: Path) -> None:
-    script.answer = " ".join(f"Number {n} is a fine number indeed." for n in range(1, 30))
+    script.answer = NUMBERS
     found = await see("interrupt_socket", page, quiet)
     assert found["silentAfterMs"] < 300
     _came_with_the_voice(found)
+    assert_light(found["scripts"])
 
 
 def _came_with_the_voice(found: dict[str, Any]) -> None:
@@ -196,45 +118,18 @@ async def test_without_a_microphone_one_can_type(page: str) -> None:
     assert "https" in told["insecure"]
 
 
-@pytest.fixture
-def from_afar() -> dict[str, str]:
-    """A backend that other machines may call, and the name that Chromium has for this one."""
-    return {"API_KEYS": "required", "PARLEY_API_KEY": secrets.token_hex(32)}
-
-
-def _named(url: str) -> str:
-    return url.replace("127.0.0.1", "parley.lan")
-
-
-def _typed_without_microphone(found: dict[str, str]) -> None:
-    assert "https" in found["words"]
-    assert "localhost" in found["words"]
-    assert "https, or localhost" in found["why"]
-
-
 async def test_over_plain_http_from_another_machine_one_can_type(
-    script: ScriptedLLM, from_afar: dict[str, str], tmp_path: Path
+    script: ScriptedLLM, tmp_path: Path
 ) -> None:
     stack = LocalStack(tmp_path)
+    settings = from_afar()
     try:
-        backend = await stack.backend({**_environment(script), **from_afar})
-        key = from_afar["PARLEY_API_KEY"]
-        _typed_without_microphone(await see("lan_socket", _named(backend.url), given=key))
+        backend = await stack.backend({**scripted_by(script), **settings})
+        key = settings["PARLEY_API_KEY"]
+        assert_typed_without_microphone(await see("lan_socket", named(backend.url), given=key))
     finally:
         for process in stack.processes:
             await process.stop()
-
-
-async def test_over_plain_http_from_another_machine_one_can_type_in_a_room(
-    scripted: Rooms, script: ScriptedLLM, from_afar: dict[str, str]
-) -> None:
-    public = {"LIVEKIT_PUBLIC_URL": _named(scripted.stack.livekit_url), "AGENT_NAME": "scripted"}
-    backend = await scripted.stack.backend({**_environment(script), **from_afar, **public})
-    try:
-        key = from_afar["PARLEY_API_KEY"]
-        _typed_without_microphone(await see("lan_livekit", _named(backend.url), given=key))
-    finally:
-        await backend.process.stop()
 
 
 async def test_markup_stays_text(page: str, script: ScriptedLLM, quiet: Path) -> None:
@@ -243,14 +138,23 @@ async def test_markup_stays_text(page: str, script: ScriptedLLM, quiet: Path) ->
         "id": "hostile",
         "name": HOSTILE,
         "description": HOSTILE,
+        "variables": {"evil": HOSTILE},
         "nodes": [
             {"id": "start", "type": "start", "data": {"greeting": HOSTILE, "label": HOSTILE}},
             {"id": "end", "type": "end", "data": {"text": HOSTILE}},
         ],
         "edges": [{"id": "e", "source": "start", "target": "end", "data": {"label": HOSTILE}}],
     }
-    await _publish(page, flow)
+    await publish(page, flow)
     await see("hostile", page, quiet)
+
+
+async def test_the_policy_blocks_what_is_not_the_pages_own(page: str) -> None:
+    assert len((await see("policy", page))["blocked"]) == 7
+
+
+async def test_a_clock_that_jumps_makes_a_new_connection(page: str, quiet: Path) -> None:
+    await see("clock_jump", page, quiet)
 
 
 async def test_the_editor_builds_saves_publishes_and_talks(page: str) -> None:
@@ -269,11 +173,42 @@ async def test_the_test_chat_runs_what_is_not_saved(page: str) -> None:
     assert found["stored"] == 404
 
 
-async def test_axe_finds_nothing_serious(page: str, quiet: Path) -> None:
-    assert (await see("accessible", page, quiet))["found"] == []
+SCREENS = ["talk_problems", "flows", "status", "key"]
 
 
-@pytest.mark.parametrize("scenario", ["restart", "asleep"])
+@pytest.mark.parametrize("screen", SCREENS)
+async def test_axe_finds_nothing_serious(page: str, quiet: Path, screen: str) -> None:
+    assert (await see(f"accessible_{screen}", page, quiet))["found"] == []
+
+
+async def test_axe_finds_nothing_serious_in_a_call(
+    page: str, script: ScriptedLLM, quiet: Path
+) -> None:
+    async def long() -> None:
+        script.answer = NUMBERS
+
+    await publish(page, DESK)
+    found = await see("accessible_talk", page, quiet, {"long": long})
+    assert found["found"] == []
+
+
+async def test_axe_finds_nothing_serious_in_the_editor(page: str) -> None:
+    await publish(page, DESK)
+    assert (await see("accessible_editor", page))["found"] == []
+
+
+async def test_problems_at_nodes_are_told_in_german(page: str) -> None:
+    found = await see("accessible_editor_problems", page)
+    assert found["found"] == []
+    told = "\n".join(found["told"])
+    assert "die Vorlage ist nicht zu lesen" in told
+    assert "vom Anfang führt kein Weg zu „einsam“" in told
+    assert "das „sonst“ fehlt" in told
+    assert "liest die Variable „firma“, die nirgends gesetzt wird" in told
+    assert "nothing sets" not in told
+
+
+@pytest.mark.parametrize("scenario", ["restart", "asleep_socket"])
 async def test_it_reconnects_when_the_backend_comes_back(
     scenario: str, script: ScriptedLLM, quiet: Path, tmp_path: Path
 ) -> None:
@@ -284,7 +219,7 @@ async def test_it_reconnects_when_the_backend_comes_back(
         await stack.processes[-1].kill()
 
     async def start() -> None:
-        await stack.backend(_environment(script), port)
+        await stack.backend(scripted_by(script), port)
 
     try:
         await start()
@@ -315,7 +250,7 @@ async def test_it_asks_for_a_key_and_says_when_all_places_are_taken(
             await held.pop().close()
 
     try:
-        backend = await stack.backend({**_environment(script), **settings})
+        backend = await stack.backend({**scripted_by(script), **settings})
         await see("api_key", backend.url, quiet, given=key)
         outside = {"fill": fill, "leave": leave}
         found = await see("full_socket", backend.url, quiet, outside, given=key)
@@ -324,59 +259,3 @@ async def test_it_asks_for_a_key_and_says_when_all_places_are_taken(
         await leave()
         for process in stack.processes:
             await process.stop()
-
-
-async def test_a_spoken_conversation_in_a_room(scripted: Rooms, spoken: Path) -> None:
-    # The page's way in is TokenSource.endpoint with POST /api/token.
-    found = await see("talk_livekit", scripted.backend.url, spoken)
-    assert len(RECORDED & set(words(found["user"]))) >= 2
-    assert found["peak"] > 0.03
-    assert found["bars"] == 7
-    assert "talk" in found["visited"][0]
-
-
-async def test_the_voice_stops_in_a_room_when_asked(
-    scripted: Rooms, script: ScriptedLLM, quiet: Path
-) -> None:
-    script.answer = " ".join(f"Number {n} is a fine number indeed." for n in range(1, 30))
-    found = await see("interrupt_livekit", scripted.backend.url, quiet)
-    assert found["silentAfterMs"] < 1000
-    assert found["grown"] >= 4
-    assert "20" not in words(found["text"])
-
-
-def _ticket(rooms: Rooms, room: str, ttl_s: int = 60, **grants: bool) -> str:
-    """What `POST /api/token` might answer."""
-    token = (
-        api.AccessToken(rooms.stack.key, rooms.stack.secret)
-        .with_identity(f"caller-{secrets.token_hex(4)}")
-        .with_ttl(timedelta(seconds=ttl_s))
-        .with_grants(api.VideoGrants(room=room, **{"room_join": True, **grants}))
-    )
-    return json.dumps({"server_url": rooms.stack.livekit_url, "participant_token": token.to_jwt()})
-
-
-@pytest.mark.parametrize(
-    ("ttl_s", "grants", "code", "ended"),
-    [
-        (-3600, {}, "token_rejected", True),
-        (60, {"room_join": False}, "token_rejected", True),
-        (60, {"can_publish": False}, "may_not_speak", False),
-        (60, {"can_subscribe": False}, "may_not_hear", False),
-    ],
-    ids=["expired", "no room", "no microphone", "no ears"],
-)
-async def test_a_bad_ticket_is_named(
-    scripted: Rooms, quiet: Path, ttl_s: int, grants: dict[str, bool], code: str, ended: bool
-) -> None:
-    ticket = _ticket(scripted, f"room-{secrets.token_hex(4)}", ttl_s, **grants)
-    found = await see("ticket", scripted.backend.url, quiet, given=ticket)
-    assert found["code"] == code
-    assert found["again"] == ended
-
-
-async def _publish(url: str, flow: dict[str, Any]) -> None:
-    async with httpx.AsyncClient(trust_env=False, base_url=url) as client:
-        made = await client.post("/api/flows", json=flow)
-        assert made.status_code == 201, made.text
-        assert (await client.post(f"/api/flows/{flow['id']}/publish")).status_code == 200

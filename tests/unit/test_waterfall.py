@@ -83,10 +83,19 @@ def test_a_cut_answer_says_what_was_heard_in_the_room_but_not_in_the_log() -> No
     a_turn(waterfalls)
     waterfall = waterfalls.finished("t", {}, interrupted=True, heard_text="Hidden")
     assert waterfall is not None
-    assert json.loads(waterfall.as_json())["heard_text"] == "Hidden"
+    told = json.loads(waterfall.as_json())
+    assert (told["heard_text"], told["estimated"]) == ("Hidden", False)
     assert "interrupted" in waterfall.log_line()
     assert "Hidden" not in waterfall.log_line()
     assert "played" not in spans(waterfall)
+
+
+def test_heard_words_that_were_guessed_are_told_as_such() -> None:
+    waterfalls = Waterfalls()
+    a_turn(waterfalls)
+    waterfall = waterfalls.finished("t", {}, interrupted=True, heard_text="Some", estimated=True)
+    assert waterfall is not None
+    assert json.loads(waterfall.as_json())["estimated"] is True
 
 
 def test_wrong_guesses_are_counted_once_and_with_the_turn_that_came_of_them() -> None:

@@ -28,6 +28,10 @@ export async function keyboard() {
   await tabTo(".editor .react-flow__node");
   await page.keyboard.press("Enter");
   await page.getByLabel("Id", { exact: true }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.locator(".save-state", { hasText: "Unsaved" }).waitFor();
+  await page.keyboard.press("Control+z");
+  await page.locator(".save-state", { hasText: /^Saved$/ }).waitFor();
   const before = await page.locator(".editor .card").count();
   await page.keyboard.press("Delete");
   await page.waitForFunction((count) => document.querySelectorAll(".editor .card").length < count, before);
@@ -44,16 +48,57 @@ export async function hostile() {
   await say(page, '<script>window.broken = 1</script><img src="x" onerror="window.broken = 1">');
   await page.locator('.transcript li[data-who="agent"] p', { hasText: "<img" }).waitFor();
   const inTranscript = await page.locator(".transcript img, .transcript script").count();
+  await page.goto(`${base}/#/flows`);
+  await page.locator(".flow-list li", { hasText: "<img" }).waitFor();
+  await page.setInputFiles('input[type="file"]', { name: "<img src=x>.yaml", mimeType: "text/plain", buffer: Buffer.from("<img src=x>") });
+  await page.locator(".problem", { hasText: "<img" }).waitFor();
+  const inList = await page.locator("main img, main script, main iframe").count();
   await page.goto(`${base}/#/flows/hostile`);
   await page.waitForSelector(".card");
+  await page.getByLabel("name", { exact: true }).fill("<b>Changed</b>");
+  await page.click("#tab-versions");
+  await page.getByRole("button", { name: "Compare with draft" }).click();
+  await page.locator(".diff", { hasText: "<b>Changed</b>" }).waitFor();
   await page.click("#tab-test_chat");
   await page.getByRole("button", { name: "Start a test" }).click();
   await page.locator(".test-chat li", { hasText: "<img" }).waitFor();
-  const inEditor = await page.locator(".editor img, .editor script, .editor iframe").count();
+  await page.locator(".test-chat .facts", { hasText: "<img" }).waitFor();
+  const inEditor = await page.locator(".editor img, .editor script, .editor iframe, .editor b:text('Changed')").count();
   const broken = await page.evaluate(() => window.broken);
-  check(inTranscript + inEditor === 0 && broken === undefined, "Markup got into the page.");
+  check(inTranscript + inList + inEditor === 0 && broken === undefined, "Markup got into the page.");
   await close();
   return {};
+}
+
+/** What the policy blocks if, against all care, markup gets into the page. */
+export async function policy() {
+  const { page, close } = await openPage(base, { blocks: true });
+  await page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "window.broken = 1";
+    const image = document.createElement("img");
+    image.src = "http://127.0.0.1:9/x.png";
+    const frame = document.createElement("iframe");
+    frame.src = "http://127.0.0.1:9/";
+    const button = document.createElement("button");
+    button.setAttribute("onclick", "window.broken = 1");
+    const form = document.createElement("form");
+    form.action = "http://127.0.0.1:9/";
+    const place = document.createElement("base");
+    place.href = "http://127.0.0.1:9/";
+    document.body.append(script, image, frame, button, form, place);
+    button.click();
+    form.submit();
+    fetch("http://127.0.0.1:9/").catch(() => undefined);
+  });
+  const wanted = ["script-src-elem", "script-src-attr", "img-src", "frame-src", "connect-src", "form-action", "base-uri"];
+  await page.waitForFunction(
+    (directives) => directives.every((directive) => window.violations.some((words) => words.startsWith(directive))),
+    wanted,
+  );
+  check((await page.evaluate(() => window.broken)) === undefined, "A script ran that is not the page's own.");
+  await close();
+  return { blocked: wanted };
 }
 
 export async function editor() {

@@ -7,14 +7,16 @@
 
 import { accessible } from "./accessible_scenario.mjs";
 import { shown } from "./browser.mjs";
-import { editor, hostile, keyboard, trial } from "./page_scenarios.mjs";
+import { editor, hostile, keyboard, policy, trial } from "./page_scenarios.mjs";
 import { name } from "./scenario.mjs";
 import {
   apiKey,
   asleep,
   characters,
+  clockJump,
   deleted,
   full,
+  fullRoom,
   interrupt,
   lan,
   noMicrophone,
@@ -34,19 +36,22 @@ const scenarios = {
   no_microphone: noMicrophone,
   lan_socket: () => lan("socket"),
   lan_livekit: () => lan("livekit"),
-  asleep,
+  asleep_socket: () => asleep("socket"),
+  asleep_livekit: () => asleep("livekit"),
   two_tabs: twoTabs,
   ticket,
-  full_socket: () => full("socket"),
-  full_livekit: () => full("livekit"),
+  full_socket: full,
+  full_livekit: fullRoom,
   deleted,
   api_key: apiKey,
   characters,
   keyboard,
   hostile,
+  policy,
   editor,
   trial,
-  accessible,
+  clock_jump: clockJump,
+  ...accessible,
 };
 const result = await scenarios[name]().catch(async (error) => {
   process.stderr.write(`The page shows:\n${await shown().catch(String)}\n`);

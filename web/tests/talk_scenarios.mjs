@@ -87,9 +87,14 @@ export async function interrupt(way) {
   const lastSound = await page.evaluate(() => window.heard.findLast(({ level }) => level > 0.01).at);
   const cut = page.locator('.transcript li[data-who="agent"] p', { has: page.locator(".cut") });
   await cut.waitFor({ timeout: 20_000 });
-  const text = await page.locator('.transcript li[data-who="agent"] p').last().innerText();
+  const line = page.locator('.transcript li[data-who="agent"] p').last();
+  const mark = await line.locator(".cut").getAttribute("title");
+  const text = await line.evaluate((p) => p.firstChild.textContent);
+  const scripts = await page.evaluate(() =>
+    performance.getEntriesByType("resource").flatMap(({ name }) => /assets\/([^/]+\.js)$/.exec(name)?.[1] ?? []),
+  );
   await close();
-  return { silentAfterMs: lastSound - pressed, text, shown: shown.text, grown: shown.grown };
+  return { silentAfterMs: lastSound - pressed, text, mark, shown: shown.text, grown: shown.grown, scripts };
 }
 
 export async function restart() {
@@ -128,8 +133,8 @@ export async function restart() {
 }
 
 /** The page is frozen, as when a laptop sleeps; meanwhile its connection dies. */
-export async function asleep() {
-  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+export async function asleep(way) {
+  const { page, close } = await openPage(base, { wav, stored: { way } });
   await begin(page);
   await state(page, "listening");
   const session = await page.context().newCDPSession(page);
@@ -142,6 +147,27 @@ export async function asleep() {
   await state(page, "listening");
   await say(page, "Good morning.");
   await answered(page);
+  await close();
+  return {};
+}
+
+/** The clock jumps and nothing else happens, as after a short sleep: the connection counts as dead. */
+export async function clockJump() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket" } });
+  await begin(page);
+  await state(page, "listening");
+  await say(page, "Good night.");
+  await answered(page);
+  await page.evaluate(() => {
+    const now = Date.now;
+    Date.now = () => now() + 3_600_000;
+  });
+  await page.locator(".log li", { hasText: "woke" }).first().waitFor({ state: "attached" });
+  await state(page, "listening");
+  await say(page, "Good morning.");
+  await page.waitForFunction(
+    () => [...document.querySelectorAll('.transcript li[data-who="agent"] p')].filter((p) => /scripted/.test(p.textContent)).length === 2,
+  );
   await close();
   return {};
 }
@@ -180,18 +206,40 @@ export async function ticket() {
 }
 
 /** No place is free; one becomes free. GIVEN is the API key. */
-export async function full(way) {
-  const { page, close } = await openPage(base, { wav, stored: { way, key: given } });
+export async function full() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "socket", key: given } });
   await page.waitForLoadState("networkidle"); // the page's own requests take places, too
   await ask("fill");
   await begin(page);
   await page.waitForSelector('.problem[data-code="room_full"]');
   const words = await page.innerText(".problem");
   await ask("leave");
-  if (way === "socket") {
-    await state(page, "listening");
-    check((await page.locator(".problem").count()) === 0, "The problem still shows.");
-  } else await page.waitForSelector(".controls .primary");
+  await state(page, "listening");
+  check((await page.locator(".problem").count()) === 0, "The problem still shows.");
+  await close();
+  return { words };
+}
+
+/** The backend gives no token, twice; the page tries again, and one may hang up while it waits. GIVEN is the refusal. */
+export async function fullRoom() {
+  const { page, close } = await openPage(base, { wav, stored: { way: "livekit" } });
+  let refusals = Number.POSITIVE_INFINITY;
+  await page.route("**/api/token", (route) => {
+    refusals -= 1;
+    return refusals >= 0 ? route.fulfill(JSON.parse(given)) : route.continue();
+  });
+  await begin(page);
+  await page.waitForSelector('.problem[data-code="room_full"]');
+  const words = await page.innerText(".problem");
+  await page.click(".controls .danger");
+  await state(page, "ended");
+  await page.waitForSelector(".controls .primary:not(:disabled)");
+  refusals = 2;
+  await begin(page);
+  await page.waitForSelector('.problem[data-code="room_full"]');
+  await state(page, "listening");
+  check((await page.locator(".problem").count()) === 0, "The problem still shows.");
+  check(refusals === -1, "It did not ask again.");
   await close();
   return { words };
 }
@@ -201,7 +249,8 @@ export async function deleted() {
   const { page, close } = await openPage(base, { wav, stored: { way: "livekit" } });
   await begin(page);
   await state(page, "listening");
-  await ask("delete");
+  const connected = await page.locator(".log li", { hasText: "connected" }).first().textContent();
+  await ask(`delete ${/connected (\S+)/.exec(connected)[1]}`);
   await state(page, "ended");
   const words = await page.innerText('.problem[data-code="hung_up"]');
   await begin(page);

@@ -56,6 +56,11 @@ export class SpokenText {
     this.silent = true;
   }
 
+  /** Nothing can sound now: what has come by now counts as shown, what comes later is in step again. */
+  showSoFar(): void {
+    this.shown = this.text.length;
+  }
+
   /** The text up to the word that sounds at this time; never less than it gave before. */
   shownAt(timeS: number): string {
     if (this.silent) return this.text;

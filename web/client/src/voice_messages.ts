@@ -110,6 +110,7 @@ export interface Interrupted {
   type: "interrupted";
   message_id: string;
   heard_text: string;
+  estimated: boolean;
 }
 /**
  * Something failed; the connection goes on.

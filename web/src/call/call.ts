@@ -19,6 +19,8 @@ export interface Line {
   open: boolean;
   /** The user cut the agent off after `text`. */
   interrupted: boolean;
+  /** After which word is a guess: the voice does not tell when they sound. */
+  estimated?: boolean;
   /** When its sound began (`performance.now()`), where that differs from when its text came. */
   soundsAtMs?: number;
 }
@@ -54,6 +56,8 @@ export interface Waterfall {
   interrupted: boolean;
   /** What was heard of an answer that was cut off, where the other side tells it here. */
   heardText?: string;
+  /** `heardText` is a guess. */
+  estimated?: boolean;
 }
 
 export interface LogEntry {

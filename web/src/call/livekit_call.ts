@@ -17,7 +17,7 @@ import {
 import { call as request, type Status } from "../api";
 import { askForKey, authorization } from "../key";
 import "./random_uuid";
-import { type AgentState, Call, microphoneProblem, type Problem, RECONNECT_DELAYS_MS } from "./call";
+import { type AgentState, Call, microphoneProblem, type Problem, RECONNECT_DELAYS_MS, type Waterfall } from "./call";
 import { isReachable } from "./reach";
 import { readWaterfall, WATERFALL_TOPIC } from "./waterfall";
 
@@ -25,6 +25,8 @@ const TRANSCRIPTION_TOPIC = "lk.transcription";
 const CHAT_TOPIC = "lk.chat";
 const AGENT_STATE = "lk.agent.state";
 const AGENT_WAIT_MS = 15_000;
+/** What a full server asks callers to wait (`Retry-After`, which TokenSource keeps to itself). */
+const FULL_RETRY_MS = 2000;
 /** The other side ended the call. */
 const HUNG_UP = new Set([
   DisconnectReason.ROOM_DELETED,
@@ -45,6 +47,8 @@ export class LiveKitCall extends Call {
   private agentTimer: ReturnType<typeof setTimeout> | undefined;
   private volume = 1;
   private ending = false;
+  /** Ends a pause. */
+  private wake = (): void => undefined;
   private joining = false;
   private muted = false;
   private typed = 0;
@@ -66,11 +70,26 @@ export class LiveKitCall extends Call {
   }
 
   override async start(): Promise<void> {
-    try {
-      await this.join();
-    } catch (error) {
-      if (!this.ending) this.fail(connectProblem(error));
-      await this.room.disconnect();
+    await this.keepJoining(["room_full"]);
+  }
+
+  /** Tries until it is let in, as long as what is in the way passes by itself. */
+  private async keepJoining(passing: readonly Problem["code"][]): Promise<void> {
+    for (let failures = 0; !this.ending; failures += 1) {
+      try {
+        await this.join();
+        return;
+      } catch (error) {
+        const problem = connectProblem(error);
+        await this.room.disconnect();
+        if (this.ending) return;
+        if (!passing.includes(problem.code)) {
+          this.fail(problem);
+          return;
+        }
+        this.update({ problem });
+        await this.pause(failures, problem.code === "room_full" ? FULL_RETRY_MS : 0);
+      }
     }
   }
 
@@ -83,6 +102,7 @@ export class LiveKitCall extends Call {
       const { serverUrl, participantToken } = await source.fetch(
         this.flowId ? { participantAttributes: { flow_id: this.flowId } } : {},
       );
+      if (this.ending) return;
       if (!isReachable(serverUrl)) throw new UnreachableError(serverUrl);
       // The microphone is asked for while the connection is made: both take their time.
       const [, microphone] = await Promise.allSettled([
@@ -97,6 +117,7 @@ export class LiveKitCall extends Call {
       if (permissions?.canPublish === false) problem = { code: "may_not_speak" };
       else if (permissions?.canSubscribe === false) problem = { code: "may_not_hear" };
       else if (microphone.status === "rejected") problem = microphoneProblem(microphone.reason);
+      else if (!this.agent() && this.getSnapshot().problem?.code === "room_full") problem = { code: "room_full" };
       this.muted ||= microphone.status === "rejected";
       this.update({ problem, muted: this.muted });
       await this.room.startAudio();
@@ -108,31 +129,29 @@ export class LiveKitCall extends Call {
     }
   }
 
+  /** Waits as one does after so many failures, and at least so long; not beyond the call's end. */
+  private pause(failures: number, leastMs = 0): Promise<void> {
+    const delayMs = RECONNECT_DELAYS_MS[Math.min(failures, RECONNECT_DELAYS_MS.length - 1)] ?? 0;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(delayMs, leastMs));
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   /** The room is gone, as after a server's restart or a laptop's sleep: joins a new one. */
   private async rejoin(): Promise<void> {
     this.log("disconnected", "");
     this.update({ state: "reconnecting" });
-    for (let failures = 0; !this.ending; failures += 1) {
-      const delay = RECONNECT_DELAYS_MS[Math.min(failures, RECONNECT_DELAYS_MS.length - 1)];
-      await new Promise((resolve) => setTimeout(resolve, delay));
-      if (this.ending) return;
-      try {
-        await this.join();
-        return;
-      } catch (error) {
-        const problem = connectProblem(error);
-        if (this.ending) return;
-        if (problem.code !== "server_down" && problem.code !== "room_full") {
-          this.fail(problem);
-          return;
-        }
-        this.update({ problem, state: "reconnecting" });
-      }
-    }
+    await this.pause(0);
+    await this.keepJoining(["server_down", "room_full"]);
   }
 
   override async end(): Promise<void> {
     this.ending = true;
+    this.wake();
     clearTimeout(this.agentTimer);
     await this.room.disconnect();
     this.cleanUp();
@@ -233,8 +252,15 @@ export class LiveKitCall extends Call {
   private async onAgentMissing(): Promise<void> {
     const status = await request<Status>("/api/status").catch(() => undefined);
     if (this.agent() || this.ending) return;
-    const full = status?.body.parts?.worker?.ready === true;
-    this.update({ problem: { code: full ? "room_full" : "agent_missing" } });
+    if (status?.body.parts?.worker?.ready !== true) {
+      this.update({ problem: { code: "agent_missing" } });
+      return;
+    }
+    this.update({ problem: { code: "room_full" } });
+    // A room that nobody took is not offered again: a new one is.
+    await this.room.disconnect();
+    await this.pause(0, FULL_RETRY_MS);
+    await this.keepJoining(["server_down", "room_full"]);
   }
 
   private readonly onTrack = (track: RemoteTrack): void => {
@@ -285,16 +311,17 @@ export class LiveKitCall extends Call {
     if (!waterfall) return;
     this.waterfall(waterfall);
     this.log("turn", `${Math.round(waterfall.totalMs)} ms`);
-    if (waterfall.interrupted) this.cut(waterfall.heardText ?? "");
+    if (waterfall.interrupted) this.cut(waterfall);
   };
 
   /** Marks the answer of which only this was heard; an answer that was not heard has no line. */
-  private cut(heard: string): void {
+  private cut({ heardText: heard = "", estimated = false }: Waterfall): void {
+    this.log("interrupted", heard);
     const beginning = heard.trim().slice(0, 20);
     const answer = this.getSnapshot().lines.findLast(
       ({ who, text }) => who === "agent" && beginning && text.trim().startsWith(beginning),
     );
-    if (answer) this.line(answer.id, "agent", { text: heard, interrupted: true, open: false });
+    if (answer) this.line(answer.id, "agent", { text: heard, interrupted: true, estimated, open: false });
   }
 
   private readonly onDisconnected = (reason?: DisconnectReason): void => {
@@ -330,7 +357,7 @@ function tokenRefusal(text: string): Problem | undefined {
     typeof code === "string" && typeof message === "string" ? { detail: message, error: code } : { detail: text };
   if (status === 401) askForKey();
   if (status === 401 || status === 403) return { code: "token_rejected", ...said };
-  if (code === "overloaded" || code === "rate_limited") return { code: "room_full", ...said };
+  if (code === "overloaded" || code === "rate_limited") return { code: "room_full" };
   return { code: status >= 502 ? "server_down" : "failed", ...said };
 }
 

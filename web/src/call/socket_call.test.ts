@@ -122,8 +122,9 @@ it("shows what was heard of an answer that is interrupted, and plays no more of 
   frame("m1", 0.5);
   await pass(1);
   expect(context.sources).toHaveLength(1);
-  tell({ type: "interrupted", message_id: "m1", heard_text: "One" });
+  tell({ type: "interrupted", message_id: "m1", heard_text: "One", estimated: false });
   expect(lines()).toEqual([{ name: "Ada", text: "One", open: false, interrupted: true }]);
+  expect(call.getSnapshot().lines[0]?.estimated).toBe(false);
 });
 
 it("has no line for an answer of which nothing was heard", async () => {
@@ -131,8 +132,38 @@ it("has no line for an answer of which nothing was heard", async () => {
   tell({ type: "text_chunk", message_id: "m1", text: "Nobody hears this." });
   await pass(0.1);
   expect(lines()).toEqual([]);
-  tell({ type: "interrupted", message_id: "m1", heard_text: "" });
+  tell({ type: "interrupted", message_id: "m1", heard_text: "", estimated: false });
   expect(lines()).toEqual([]);
+});
+
+it("notes that the cut is a guess where the voice does not tell when its words sound", () => {
+  tell({ type: "text_stream_start", message_id: "m1", character_name: "Ada" });
+  tell({ type: "interrupted", message_id: "m1", heard_text: "One or two", estimated: true });
+  expect(call.getSnapshot().lines[0]).toMatchObject({ text: "One or two", interrupted: true, estimated: true });
+});
+
+it("shows all words while the audio clock stands still, and those that follow in step once it runs", async () => {
+  context.state = "suspended";
+  answer("m1", "Ada", "One two three", { whole: false });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(lines()).toEqual([{ name: "Ada", text: "One two three", open: true, interrupted: false }]);
+  context.state = "running";
+  await pass(0.1);
+  expect(lines()[0]?.text).toBe("One two three");
+  tell({ type: "text_chunk", message_id: "m1", text: " four five" });
+  const words = [
+    { start_char: 0, end_char: 4, start_ms: 0, end_ms: 500 },
+    { start_char: 5, end_char: 9, start_ms: 500, end_ms: 1000 },
+  ];
+  tell({ type: "spoken_words", message_id: "m1", sentence_index: 1, text: "four five", words });
+  tell({ type: "audio_chunk_meta", message_id: "m1", character_id: "a", sentence_index: 1, chunk_index: 0 });
+  socket.onmessage?.({ data: new ArrayBuffer(1 * RATE_HZ * 2) });
+  await pass(1);
+  expect(lines()[0]?.text).toBe("One two three");
+  await pass(0.7);
+  expect(lines()[0]?.text).toBe("One two three four");
+  await pass(0.5);
+  expect(lines()[0]?.text).toBe("One two three four five");
 });
 
 it("keeps two characters' words apart where one begins while the other still sounds", async () => {

@@ -160,6 +160,8 @@ export class SocketCall extends Call {
   private showWords(): void {
     if (!this.answer) return;
     const { id, name, words } = this.answer;
+    // Without an audio clock nothing sounds, which is no reason to hide what is said.
+    if (this.context.state !== "running") words.showSoFar();
     const text = words.shownAt(this.player.audibleAt);
     const before = this.getSnapshot().lines.find((line) => line.id === id)?.text ?? "";
     if (text !== before) this.line(id, "agent", { text, name });
@@ -264,6 +266,7 @@ export class SocketCall extends Call {
           ...(this.answer && { name: this.answer.name }),
           text: message.heard_text,
           interrupted: true,
+          estimated: message.estimated,
           open: false,
         });
         this.dropAnswer();

@@ -8,6 +8,7 @@ it("reads the worker's account of a turn", () => {
     total_ms: 420,
     interrupted: true,
     heard_text: "Number one",
+    estimated: true,
   });
   expect(readWaterfall(json)).toEqual({
     turnId: "t1",
@@ -15,6 +16,7 @@ it("reads the worker's account of a turn", () => {
     totalMs: 420,
     interrupted: true,
     heardText: "Number one",
+    estimated: true,
   });
 });
 

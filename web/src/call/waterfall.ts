@@ -15,7 +15,7 @@ export function readWaterfall(json: string): Waterfall | undefined {
 
 export function waterfallFrom(data: unknown): Waterfall | undefined {
   if (typeof data !== "object" || data === null) return undefined;
-  const { turn_id, stages, total_ms, interrupted, heard_text } = data as Record<string, unknown>;
+  const { turn_id, stages, total_ms, interrupted, heard_text, estimated } = data as Record<string, unknown>;
   if (typeof turn_id !== "string" || !Array.isArray(stages)) return undefined;
   const read = stages.flatMap((stage: unknown) => {
     const { name, start_ms, end_ms } = (stage ?? {}) as Record<string, unknown>;
@@ -30,7 +30,7 @@ export function waterfallFrom(data: unknown): Waterfall | undefined {
     stages: read,
     totalMs,
     interrupted: interrupted === true,
-    ...(typeof heard_text === "string" && { heardText: heard_text }),
+    ...(typeof heard_text === "string" && { heardText: heard_text, estimated: estimated === true }),
   };
 }
 

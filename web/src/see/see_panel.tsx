@@ -48,7 +48,8 @@ export function SeePanel({ call, snapshot }: { call: Call | undefined; snapshot:
         </section>
         <section aria-label={t("see_log")}>
           <h2>{t("see_log")}</h2>
-          <ol className="log">
+          {/* biome-ignore lint: a scrolling region must be reachable with the keyboard */}
+          <ol className="log" tabIndex={0} aria-label={t("see_log")}>
             {log.slice(-60).map((entry, index) => (
               // biome-ignore lint: entries are only appended
               <li key={index}>
@@ -113,7 +114,7 @@ function WaterfallBars({ waterfall, format }: { waterfall: Waterfall; format: In
     <table className="waterfall">
       <caption>
         {t("see_turn")} · {format.format(waterfall.totalMs)} {t("ms")}
-        {waterfall.interrupted && ` · ${t("cut_here")}`}
+        {waterfall.interrupted && ` · ${t(waterfall.heardText === "" ? "cut_before" : "cut_here")}`}
       </caption>
       <thead className="hidden-text">
         <tr>

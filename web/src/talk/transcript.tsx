@@ -4,6 +4,19 @@ import { useEffect, useRef } from "react";
 import type { Line } from "../call/call";
 import { useTexts } from "../i18n";
 
+/** Where the user interrupted; dotted where that is a guess. */
+function Cut({ estimated }: { estimated: boolean }) {
+  const { t } = useTexts();
+  const words = t(estimated ? "cut_guessed" : "cut_heard");
+  return (
+    <span className="cut" data-estimated={estimated || undefined} title={words}>
+      {/* A word joiner keeps it in the last word's line. */}
+      <span aria-hidden="true">{"\u2060✂"}</span>
+      <span className="hidden-text"> ({words})</span>
+    </span>
+  );
+}
+
 /** Texts are put into the page as text, never as markup. */
 export function Transcript({ lines }: { lines: readonly Line[] }) {
   const { t } = useTexts();
@@ -14,6 +27,15 @@ export function Transcript({ lines }: { lines: readonly Line[] }) {
     const element = list.current;
     if (element && follow.current) element.scrollTop = element.scrollHeight;
   }, [lines]);
+  useEffect(() => {
+    const element = list.current;
+    if (!element) return undefined;
+    const watch = new ResizeObserver(() => {
+      if (follow.current) element.scrollTop = element.scrollHeight;
+    });
+    watch.observe(element);
+    return () => watch.disconnect();
+  }, []);
   return (
     <section className="transcript" aria-label={t("transcript")}>
       <h2>{t("transcript")}</h2>
@@ -34,12 +56,7 @@ export function Transcript({ lines }: { lines: readonly Line[] }) {
             <span className="who">{line.name ?? t(line.who === "user" ? "you" : "agent")}</span>
             <p aria-live={line.open ? "off" : "polite"}>
               {line.text}
-              {line.interrupted && (
-                <span className="cut" title={t("cut_here")}>
-                  <span aria-hidden="true"> ✂</span>
-                  <span className="hidden-text"> ({t("cut_here")})</span>
-                </span>
-              )}
+              {line.interrupted && <Cut estimated={line.estimated === true} />}
             </p>
           </li>
         ))}
