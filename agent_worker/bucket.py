@@ -246,7 +246,8 @@ class Mover:
                     await self._bucket.forget_old(older_than=self._kept)
                     forget_at_s = loop.time() + FORGET_S
                 wait_s = self._look_s
-            except BucketError as error:
+            except OSError as error:
+                # The bucket's errors, and the folder's: a disk that is full or away.
                 logger.error(
                     "Recordings wait in %s: %s: %s", self._folder, self._bucket.name, error
                 )

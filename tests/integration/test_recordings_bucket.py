@@ -155,6 +155,29 @@ async def test_a_refusal_is_logged_and_loses_nothing(
     assert server.objects == set()
 
 
+def take_away(folder: Path) -> None:
+    folder.rmdir()
+    folder.write_text("no folder")
+
+
+def bring_back(folder: Path) -> None:
+    folder.unlink()
+    folder.mkdir()
+
+
+async def test_a_folder_that_cannot_be_used_is_tried_again(
+    server: S3Server, calls: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    take_away(calls)
+    async with Mover(calls, Bucket(settings(server)), kept_days=30, look_s=0.05):
+        while "Recordings wait" not in caplog.text:  # noqa: ASYNC110 - as people learn of it
+            await asyncio.sleep(0.02)
+        bring_back(calls)
+        record(calls)
+        await until_moved(calls)
+    assert server.objects == {f"{NAME}.ogg", f"{NAME}.json"}
+
+
 async def test_one_worker_moves_at_a_time(server: S3Server, calls: Path) -> None:
     for number in range(6):
         record(calls, f"20261121T10000{number}.000000Z")
