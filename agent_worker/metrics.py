@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from agent_worker.barge_in import Kind
 from agent_worker.waterfall import Waterfall
+from protocol.heap import heap, small_objects
 
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 30)
 
@@ -30,6 +31,10 @@ WASTED_TOKENS = Counter("parley_speculation_wasted_tokens", "Tokens of such answ
 FAILURES = Counter("parley_call_failures", "What went wrong in calls, by code.", ["code"])
 
 TASKS = Gauge("parley_asyncio_tasks", "Tasks of the event loop that lives as long as the process.")
+HEAP_USED = Gauge("parley_heap_used_bytes", "What malloc has given out (glibc).")
+HEAP_USED.set_function(lambda: heap().used)
+SMALL_OBJECTS = Gauge("parley_python_small_objects", "Python's blocks of up to 512 bytes.")
+SMALL_OBJECTS.set_function(small_objects)
 MODEL_LOAD_S = Gauge("parley_model_load_seconds", "What loading speech models took.", ["engine"])
 
 

@@ -30,6 +30,7 @@ from rich.table import Table
 from websockets.asyncio.client import connect
 
 from flow_backend.doors.speaking import sentence_buffer
+from protocol.heap import Heap
 from speech.engines import LocalEngines
 from speech.settings import SpeechSettings
 from speech.tts import TTSProvider, create
@@ -70,14 +71,6 @@ class Memory:
     """What of that malloc holds free."""
     kept_mb: float
     """What is in use more than after the seventh answers when all calls are over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heap:
-    """What malloc has given out, and what it holds free."""
-
-    used: int
-    free: int
 
 
 class Server:

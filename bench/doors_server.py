@@ -6,7 +6,6 @@ On SIGUSR1 it prints what its memory is used for, as JSON.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import json
 import signal
@@ -14,6 +13,7 @@ import socket
 import sys
 import tempfile
 from collections import deque
+from dataclasses import asdict
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,6 +23,7 @@ from flow_backend.app import create_app
 from flow_backend.llm.base import LLMProvider
 from flow_backend.llm.scripted import Reply, ScriptedProvider
 from flow_backend.settings import BackendSettings
+from protocol.heap import heap
 
 ANSWER = (
     "The tides follow the moon. High water comes about twice a day, and a little later each time. "
@@ -51,47 +52,14 @@ class OneModel:
         return self._provider
 
 
-class _MallInfo(ctypes.Structure):
-    """`struct mallinfo2` of glibc."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keepcost",
-        )
-    ]
-
-
-def heap() -> dict[str, int]:
-    """Bytes that are in use, and bytes that malloc holds free; zeros where there is no glibc.
-
-    Python's objects are among them where PYTHONMALLOC is `malloc`.
-    """
-    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if mallinfo is None:
-        return {"used": 0, "free": 0}
-    gc.collect()
-    mallinfo.restype = _MallInfo
-    info = mallinfo()
-    return {"used": info.uordblks + info.hblkhd, "free": info.fordblks}
-
-
 async def _tell(app: FastAPI, sessions_go: bool) -> None:
     """Prints `heap`, after sessions that nobody uses have left the memory if they are to."""
     engine = app.state.engine
     if sessions_go:
         for key, session in list(engine._sessions.items()):
             await engine._let_go(key, session)
-    sys.stdout.write(json.dumps(heap()) + "\n")
+    gc.collect()
+    sys.stdout.write(json.dumps(asdict(heap())) + "\n")
     sys.stdout.flush()
 
 

@@ -14,7 +14,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 UNIT_S = 600.0
 """Slopes are for ten minutes."""
-TASKS = "parley_asyncio_tasks"
 LEAST = 6.0
 """Independent looks from which something can be said."""
 
@@ -25,7 +24,11 @@ class Look:
 
     at_s: float
     memory_mb: float
-    """Its own, shared pages left out."""
+    """Its own, shared pages left out, with what the allocators hold free."""
+    heap_mb: float
+    """What malloc has given out."""
+    objects_k: float
+    """Python's small objects, in thousands."""
     threads: int
     files: int
     tasks: int
@@ -100,17 +103,19 @@ async def look(pid: int, metrics_url: str, at_s: float) -> Look | None:
     with contextlib.suppress(psutil.NoSuchProcess, httpx.TransportError):
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
             told = (await client.get(metrics_url)).text
-        process = psutil.Process(pid)
-        tasks = next(
-            family.samples[0].value
+        figures = {
+            sample.name: sample.value
             for family in text_string_to_metric_families(told)
-            if family.name == TASKS
-        )
+            for sample in family.samples
+        }
+        process = psutil.Process(pid)
         return Look(
             at_s,
             process.memory_full_info().uss / 1e6,
+            figures["parley_heap_used_bytes"] / 1e6,
+            figures["parley_python_small_objects"] / 1e3,
             process.num_threads(),
             process.num_fds(),
-            int(tasks),
+            int(figures["parley_asyncio_tasks"]),
         )
     return None

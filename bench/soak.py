@@ -29,10 +29,13 @@ from bench.voice import FLOWS, QUESTIONS, spoken
 ANSWER = "That is a good question, and the answer is not as simple as it looks."
 MEASURED = {
     "memory_mb": "memory, MB",
+    "heap_mb": "heap in use, MB",
+    "objects_k": "small objects, 1,000",
     "files": "open files",
     "threads": "threads",
     "tasks": "tasks",
 }
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -160,8 +163,8 @@ def _grown(result: Result) -> Table:
             table.add_row(
                 process,
                 MEASURED[name],
-                f"{found.first:.0f}",
-                f"{found.last:.0f}",
+                f"{found.first:.1f}",
+                f"{found.last:.1f}",
                 f"{found.slope:+.2f} ± {found.error:.2f}",
                 f"{least:+.2f} to {most:+.2f}",
                 found.verdict,

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protocol.events import Cancelled, Error, Event
+from protocol.heap import heap, small_objects
 
 if TYPE_CHECKING:
     from flow_backend.access.admission import Admission
@@ -139,6 +140,8 @@ class _Held(Collector):
                 self._voices.engines.waiting,
             ),
             ("parley_audio_cache_bytes", "Audio in the cache.", cache.size_bytes),
+            ("parley_heap_used_bytes", "What malloc has given out (glibc).", heap().used),
+            ("parley_python_small_objects", "Python's blocks up to 512 bytes.", small_objects()),
             ("parley_asyncio_tasks", "Tasks of the event loop.", len(asyncio.all_tasks())),
         ):
             yield GaugeMetricFamily(name, text, value=value)

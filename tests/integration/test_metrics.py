@@ -31,6 +31,8 @@ WORKER = (
     worker.FAILURES,
     worker.MODEL_LOAD_S,
     worker.TASKS,
+    worker.HEAP_USED,
+    worker.SMALL_OBJECTS,
     livekit_metrics.RUNNING_JOB_GAUGE,
     livekit_metrics.CPU_LOAD_GAUGE,
 )
@@ -75,6 +77,8 @@ async def test_turns_are_counted_by_their_end() -> None:
     assert found["parley_llm_tokens_total{kind=completion}"] > 0
     assert found["parley_sessions"] == 1
     assert found["parley_asyncio_tasks"] > 1
+    assert found["parley_python_small_objects"] > 100_000
+    assert "parley_heap_used_bytes" in found
     assert found["parley_http_responses_total{route=/api/flows/{flow_id},status=404}"] == 1
 
 
