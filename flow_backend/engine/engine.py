@@ -304,7 +304,7 @@ class Engine:
             self._sessions.pop(key, None)
             self._parts.writer.let_go(session.uid)
             if self._replicas is not None:
-                turn_ids = session.turn_ids
+                turn_ids = await session.turn_ids()
                 await self._replicas.forget(key, session.uid, turn_ids)
 
     async def check_sessions(self) -> None:
@@ -410,6 +410,7 @@ class Engine:
             owner=stored.owner,
             generation=stored.generation,
             stored_turns=stored.turn_ids,
+            stored_parts=stored.parts,
         )
 
     async def _go_on(self, session: Session) -> None:

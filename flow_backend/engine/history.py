@@ -12,6 +12,10 @@ WHOLE_ENTRIES = 6
 """The newest entries are never summarised: reports about them may still come."""
 _SHARE = 0.75
 """Of the limit, from which old turns are summarised, so that the limit itself is rarely met."""
+BACKLOG = 4
+"""So many times the limit may wait for a summary; without one older entries are given up."""
+PART_ENTRIES = 16
+"""Fewer are not put away together."""
 _PARAMS = GenerationParams(temperature=0.2, max_tokens=200, purpose="summary")
 
 
@@ -39,6 +43,16 @@ def due(history: Sequence[Entry], summarised: int, limit_tokens: int) -> int:
         return 0
     end = len(history) - WHOLE_ENTRIES
     return end if end > summarised else 0
+
+
+def settled(history: Sequence[Entry], summarised: int, limit_tokens: int) -> int:
+    """How many entries from the start no prompt and no summary will hold; 0 if they are few."""
+    fresh = history[summarised:]
+    end = summarised
+    if sum(tokens_of(entry.text) for entry in fresh) > limit_tokens * BACKLOG:
+        end = len(history) - len(fitting(fresh, limit_tokens))
+    end = min(end, len(history) - WHOLE_ENTRIES)
+    return end if end >= PART_ENTRIES else 0
 
 
 def summary_request(

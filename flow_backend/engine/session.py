@@ -11,15 +11,17 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from flow_backend.engine.old_turns import OldTurns
 from flow_backend.engine.plan import Plan
 from flow_backend.engine.reading_ahead import ReadingAhead
 from flow_backend.engine.replay import replay
 from flow_backend.engine.rewind import take_back
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.shown import show
-from flow_backend.engine.state import Entry, SessionState
+from flow_backend.engine.state import Entry, SessionState, note_heard
 from flow_backend.engine.summaries import Summaries
 from flow_backend.engine.turn import Turn
+from flow_backend.engine.turn_ids import TurnIds
 from flow_backend.store.database import storage_error
 from flow_backend.store.sessions import StoredTurn
 from flow_backend.store.tables import sessions, turns
@@ -60,6 +62,7 @@ class Session:
         owner: str = "",
         generation: int = 0,
         stored_turns: frozenset[str] = frozenset(),
+        stored_parts: int = 0,
     ) -> None:
         self.uid = uid
         self.id = session_id
@@ -77,18 +80,18 @@ class Session:
         self.forgotten = False
         """Nothing of it is written any more."""
         self._parts = parts
-        self._stored_turns = set(stored_turns)
+        self._stored_turns = TurnIds(stored_turns)
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._current: Turn | None = None
         self._last_merged = state.history[-1].turn_id if state.history else None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ahead = ReadingAhead(parts, self._tasks)
         self._summaries = Summaries(parts, self._tasks)
+        self._old = OldTurns(self, parts, stored_parts)
 
-    @property
-    def turn_ids(self) -> set[str]:
-        """Of every turn that there was."""
-        return {*self._stored_turns, *self._turns}
+    async def turn_ids(self) -> set[str]:
+        """Of every turn that there was, as far as the database knows, and of those in memory."""
+        return {*await self._parts.people.turn_ids(self.uid), *self._turns}
 
     @property
     def busy(self) -> bool:
@@ -118,9 +121,9 @@ class Session:
         """
         self.last_used, self.used_at_s = time(), monotonic()
         turn_id = turn_id or uuid4().hex
-        if heard and turn_id not in self.turn_ids:
+        if heard and not self.knows(turn_id):
             await self._take_reports(heard)
-        if turn_id in self._turns or turn_id in self._stored_turns:
+        if self.knows(turn_id):
             known = await self.turn(turn_id)
             if known.input != user_input:
                 raise FlowError(
@@ -210,8 +213,7 @@ class Session:
             turn.committed = True
             self.state.settle_heard()
             if turn.concluded:
-                self._merge(turn)
-                self._store_end(turn)
+                self._enter(turn)
             else:
                 effect = turn.take_effect()
                 self._begin_storing(turn)
@@ -241,7 +243,7 @@ class Session:
         Raises:
             FlowError: `turn_conflict` for a turn that is not committed.
         """
-        self._take_report(turn, report)
+        await self._take_report(turn, report)
         await self._parts.writer.durable()
 
     async def _take_reports(self, reports: Sequence[HeardTurn]) -> None:
@@ -251,12 +253,12 @@ class Session:
                 if not turn.committed:
                     # Only what was committed is heard: the commit is still on its way.
                     await self.commit(turn)
-                self._take_report(turn, report)
+                await self._take_report(turn, report)
             except FlowError as error:
                 # The new turn begins all the same: its user has spoken.
                 log.info("session %s: a report of a turn: %s", self.id, error.code)
 
-    def _take_report(self, turn: Turn, report: HeardReport) -> None:
+    async def _take_report(self, turn: Turn, report: HeardReport) -> None:
         if not turn.committed:
             raise FlowError(
                 "turn_conflict", f"Turn {turn.id!r} is not committed: nothing of it can be heard."
@@ -273,9 +275,11 @@ class Session:
         text = report.text if turn.pieces or turn.past else ""
         heard = Entry("assistant", text, turn.id, heard=True)
         heard.interrupted, heard.estimated = report.interrupted, report.estimated
-        self.state.note_heard(turn.input, heard)
-        if report.interrupted and turn.id == self._last_merged:
-            take_back(self.state, turn.rewind, report.text)
+        here = any(entry.turn_id == turn.id for entry in self.state.history)
+        if here or not (turn.merged and await self._old.note_heard(turn.input, heard)):
+            note_heard(self.state.history, turn.input, heard)
+            if report.interrupted and turn.id == self._last_merged:
+                take_back(self.state, turn.rewind, report.text)
         self.save()
 
     def greeted(self, text: str) -> None:
@@ -292,7 +296,12 @@ class Session:
 
     async def shown(self) -> ShownState:
         """The session as the API shows it."""
-        return show(self.id, self.plan, self.state, self.metadata)
+        old = await self._old.entries()
+        return show(self.id, self.plan, self.state, self.metadata, old)
+
+    def put_away(self) -> None:
+        """Takes what no prompt will hold any more out of the state; `save` is to follow at once."""
+        self._old.put_away(self.state)
 
     def abandon(self) -> None:
         """Stops whatever runs and writes nothing: another replica has the session."""
@@ -330,6 +339,10 @@ class Session:
         turn.stream.cut()
         if turn.task is not None:
             turn.task.cancel()
+
+    def knows(self, turn_id: str) -> bool:
+        """Whether there was, or is, a turn with this id."""
+        return turn_id in self._turns or turn_id in self._stored_turns
 
     def _remember(self, turn: Turn) -> None:
         self._turns[turn.id] = turn
@@ -420,10 +433,8 @@ class Session:
             turn.stream.add(event)
             turn.over.set()
             return
-        self._merge(turn)
         terminal = turn.stream.frame(event)
-        end = self._store_end(turn, terminal)
-        self._summaries.begin_for(self)
+        end = self._enter(turn, terminal)
 
         def publish(stored: asyncio.Future[None]) -> None:
             failure = None if stored.cancelled() else stored.exception()
@@ -437,6 +448,15 @@ class Session:
             turn.over.set()
 
         self._parts.writer.when_durable(publish, patience_s=TURN_PATIENCE_S)
+
+    def _enter(self, turn: Turn, terminal: bytes = b"") -> dict[str, Any] | None:
+        """A committed turn is over: it enters the history; gives the end of its journal."""
+        self._merge(turn)
+        if self._summaries.task is None:  # it counts entries as they stand in the history
+            self.put_away()
+        end = self._store_end(turn, terminal)
+        self._summaries.begin_for(self)
+        return end
 
     def _begin_storing(self, turn: Turn) -> None:
         self._stored_turns.add(turn.id)

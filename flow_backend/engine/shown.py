@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flow_backend.engine.plan import Plan
-from flow_backend.engine.state import SessionState
+from flow_backend.engine.state import Entry, SessionState
 from protocol.turns import SessionState as ShownState
 from protocol.turns import TranscriptEntry
 
 
-def show(session_id: str, plan: Plan, state: SessionState, metadata: dict[str, Any]) -> ShownState:
-    """State, variables and transcript."""
+def show(
+    session_id: str,
+    plan: Plan,
+    state: SessionState,
+    metadata: dict[str, Any],
+    old: Sequence[Entry] = (),
+) -> ShownState:
+    """State, variables and transcript; `old` entries come before the state's history."""
     return ShownState(
         session_id=session_id,
         flow_id=plan.flow.id,
@@ -29,6 +36,6 @@ def show(session_id: str, plan: Plan, state: SessionState, metadata: dict[str, A
                 heard=entry.heard,
                 estimated=entry.estimated,
             )
-            for entry in state.history
+            for entry in (*old, *state.history)
         ],
     )

@@ -7,7 +7,7 @@ until the turn is committed and over. Dropping the draft therefore undoes the tu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -30,6 +30,15 @@ class Entry:
         """An entry as JSON; what a newer version added is passed over."""
         return cls(**{name: data[name] for name in cls.__slots__ if name in data})
 
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON object that `from_dict` reads back."""
+        # Versions without the note `estimated` could not read it.
+        return {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name != "estimated" or self.estimated
+        }
+
 
 @dataclass(slots=True)
 class SessionState:
@@ -45,6 +54,7 @@ class SessionState:
     """How many events the turn had when it began that effect."""
     variables: dict[str, Any] = field(default_factory=dict)
     history: list[Entry] = field(default_factory=list)
+    """The newest entries; those before them are put away, see `old_turns`."""
     returns: list[str] = field(default_factory=list)
     """Nodes to return to from global nodes, the innermost last."""
     passages: list[str] = field(default_factory=list)
@@ -53,20 +63,6 @@ class SessionState:
     summary: str = ""
     """Stands in prompts for the history's first `summarised` entries."""
     summarised: int = 0
-
-    def note_heard(self, user_input: str, heard: Entry) -> None:
-        """Of the answer to a turn's input this was heard, and nothing more.
-
-        What the history lacks of the turn is added: its process died before it had stored it.
-        """
-        mine = [i for i, entry in enumerate(self.history) if entry.turn_id == heard.turn_id]
-        if not mine:
-            mine = [len(self.history)]
-            self.history.append(Entry("user", user_input, heard.turn_id, heard=True))
-        if self.history[mine[-1]].role == "assistant":
-            self.history[mine[-1]] = heard
-        elif heard.text:
-            self.history.insert(mine[-1] + 1, heard)
 
     def settle_heard(self) -> None:
         """A turn begins: what nobody reported on counts as heard."""
@@ -77,12 +73,9 @@ class SessionState:
                 entry.heard = True
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON object that `from_dict` reads back."""
-        fields = asdict(self)
-        for entry in fields["history"]:
-            if not entry["estimated"]:  # which versions without that note could not read
-                del entry["estimated"]
-        return fields
+        """A JSON object that `from_dict` reads back, of the state's own values."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {**fields, "history": [entry.as_dict() for entry in self.history]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SessionState:
@@ -90,6 +83,21 @@ class SessionState:
         fields = dict(data)
         fields["history"] = [Entry.from_dict(entry) for entry in fields.get("history", [])]
         return cls(**fields)
+
+
+def note_heard(history: list[Entry], user_input: str, heard: Entry) -> None:
+    """Of the answer to a turn's input this was heard, and nothing more.
+
+    What the history lacks of the turn is added: its process died before it had stored it.
+    """
+    mine = [i for i, entry in enumerate(history) if entry.turn_id == heard.turn_id]
+    if not mine:
+        mine = [len(history)]
+        history.append(Entry("user", user_input, heard.turn_id, heard=True))
+    if history[mine[-1]].role == "assistant":
+        history[mine[-1]] = heard
+    elif heard.text:
+        history.insert(mine[-1] + 1, heard)
 
 
 class Draft:

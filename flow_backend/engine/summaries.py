@@ -41,4 +41,5 @@ class Summaries(BackgroundWork):
         text = (await model.complete(messages, params)).text.strip()
         if text:
             state.summary, state.summarised = text, end
+            session.put_away()
             session.save()

@@ -82,6 +82,8 @@ class _EventsAlone:
 class _Unwritten:
     """Stands where the writer stands, for sessions that are not stored."""
 
+    keeps = False
+
     def put(self, table: Table, row: dict[str, Any]) -> None:
         """Nothing is kept."""
 

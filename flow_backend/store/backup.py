@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from alembic import command
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, func, insert, select, text
+from sqlalchemy import Connection, MetaData, Table, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flow_backend.store.database import begin_changes, migrate, migration_config
@@ -132,6 +132,8 @@ def _read(
             f"The database is not empty (it has {', '.join(held)}). Name a new one by "
             "DATABASE_URL, or use --replace to delete what it has.",
         )
+    for table in reversed(_tables(connection)):
+        connection.execute(delete(table))  # steps back would keep what they can
     command.downgrade(config, "base")
     command.upgrade(config, revision)
     tables = {table.name: table for table in _tables(connection)}

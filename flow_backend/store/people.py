@@ -22,6 +22,7 @@ from flow_backend.store.tables import (
     journal,
     outbox,
     sessions,
+    transcript_parts,
     turns,
     vocabulary,
 )
@@ -108,9 +109,9 @@ class PeopleStore:
             return list(found.scalars())
 
     async def delete_sessions(self, uids: Collection[str]) -> None:
-        """Deletes sessions with their turns, journals and side effects."""
+        """Deletes sessions with their transcripts, turns, journals and side effects."""
         async with self._engine.begin() as connection:
-            for table in (journal, turns, outbox):
+            for table in (journal, turns, outbox, transcript_parts):
                 await connection.execute(delete(table).where(table.c.session_uid.in_(uids)))
             await connection.execute(delete(sessions).where(sessions.c.uid.in_(uids)))
         await self._clean()

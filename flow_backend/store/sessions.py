@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flow_backend.store.database import insert_missing
-from flow_backend.store.tables import journal, outbox, sessions, turns
+from flow_backend.store.tables import journal, outbox, sessions, transcript_parts, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class StoredSession:
     ended: bool
     generation: int
     turn_ids: frozenset[str]
+    parts: int
+    """How many parts of its transcript come before the state's history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,11 @@ class SessionStore:
             found = await connection.execute(
                 select(turns.c.turn_id).where(turns.c.session_uid == row.uid)
             )
+            last_part = await connection.scalar(
+                select(func.max(transcript_parts.c.number)).where(
+                    transcript_parts.c.session_uid == row.uid
+                )
+            )
             return StoredSession(
                 uid=row.uid,
                 flow_id=row.flow_id,
@@ -88,7 +95,19 @@ class SessionStore:
                 ended=row.ended,
                 generation=row.generation,
                 turn_ids=frozenset(found.scalars()),
+                parts=0 if last_part is None else last_part + 1,
             )
+
+    async def parts(self, session_uid: str) -> dict[int, list[dict[str, Any]]]:
+        """The parts of a session's transcript that come before its state's history, in order."""
+        mine = transcript_parts.c.session_uid == session_uid
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(transcript_parts.c.number, transcript_parts.c.entries)
+                .where(mine)
+                .order_by(transcript_parts.c.number)
+            )
+            return {number: json.loads(entries) for number, entries in found}
 
     async def turn(self, session_uid: str, turn_id: str) -> StoredTurn | None:
         """A turn with its journal."""
@@ -260,7 +279,7 @@ class SessionStore:
             sessions.c.ended.is_(True), sessions.c.last_used_at < before
         )
         async with self._engine.begin() as connection:
-            for table in (journal, turns, outbox):
+            for table in (journal, turns, outbox, transcript_parts):
                 await connection.execute(delete(table).where(table.c.session_uid.in_(old)))
             await connection.execute(
                 delete(sessions).where(sessions.c.ended.is_(True), sessions.c.last_used_at < before)

@@ -73,6 +73,17 @@ turns = Table(
     Index("ix_turns_status_updated", "status", "updated_at"),
 )
 
+transcript_parts = Table(
+    "transcript_parts",
+    metadata,
+    Column(
+        "session_uid", String(32), ForeignKey("sessions.uid", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # A list of entries as in `sessions.state`, in which the newest are; see engine/old_turns.py.
+    Column("entries", Text, nullable=False),
+)
+
 journal = Table(
     "journal",
     metadata,

@@ -22,7 +22,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flow_backend.store.database import FAILURES, insert_missing, storage_error, upsert
-from flow_backend.store.tables import journal, outbox, sessions, turns
+from flow_backend.store.tables import journal, outbox, sessions, transcript_parts, turns
 from protocol.errors import FlowError, ParleyError
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,9 @@ class Writer:
         batches: Is told of each batch.
     """
 
+    keeps = True
+    """What is handed in can be read again."""
+
     def __init__(
         self, engine: AsyncEngine, *, interval_s: float = 0.25, batches: Batches | None = None
     ) -> None:
@@ -84,8 +87,10 @@ class Writer:
         self._engine = engine
         self._interval_s = interval_s
         self._statements = {
-            table: upsert(table, engine.dialect) for table in (sessions, turns, outbox)
+            table: upsert(table, engine.dialect)
+            for table in (sessions, transcript_parts, turns, outbox)
         }
+        """In the order in which they are written: rows refer to those of tables before."""
         self._rows: dict[Table, dict[tuple[Any, ...], Row]] = {}
         self._chunks: list[Row] = []
         self._growing: set[JournalSource] = set()
@@ -278,10 +283,10 @@ class Writer:
     ) -> None:
         async with self._engine.begin() as connection:
             lost = await self._lost(connection, rows, chunks) if self._on_lost else set()
-            for table, by_key in rows.items():
-                mine = [row for row in by_key.values() if _uid(row) not in lost]
+            for table, statement in self._statements.items():
+                mine = [row for row in rows.get(table, {}).values() if _uid(row) not in lost]
                 if mine:
-                    await connection.execute(self._statements[table], mine)
+                    await connection.execute(statement, mine)
             pieces = [chunk for chunk in chunks if _uid(chunk) not in lost]
             if pieces:
                 # The batch may be in although nobody could say so any more.

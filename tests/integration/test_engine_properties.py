@@ -103,7 +103,7 @@ async def call(session: Session, what: tuple[Any, ...], turns: dict[str, Turn]) 
         case ("carry", turn_id, of, text, interrupted):
             before = turns.get(of)
             was_open = before is not None and not before.discarded and of != turn_id
-            known = turn_id in session.turn_ids
+            known = session.knows(turn_id)
             report = HeardTurn(turn_id=of, text=text, interrupted=interrupted)
             turns[turn_id] = await session.start_turn(
                 "hello", turn_id, speculative=True, heard=[report]

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_backend.engine.history import (
+    BACKLOG,
+    PART_ENTRIES,
     WHOLE_ENTRIES,
     due,
     fitting,
+    settled,
     summary_request,
     tokens_of,
 )
@@ -55,6 +58,24 @@ def test_a_summary_is_due_at_three_quarters_of_the_limit() -> None:
     assert due(history, 0, 200) == 0
     assert due(history, 0, 150) == 10 - WHOLE_ENTRIES
     assert due(history, 4, 150) == 0  # nothing is left that may be summarised
+
+
+@given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 400), st.lists(st.integers(0, 200)))
+def test_what_is_put_away_changes_no_prompt(
+    count: int, summarised: int, limit: int, lengths: list[int]
+) -> None:
+    history = [
+        Entry("user", "x" * (lengths[n % len(lengths)] if lengths else 0)) for n in range(count)
+    ]
+    summarised = min(summarised, len(history))
+    end = settled(history, summarised, limit)
+    left, rest = history[end:], max(0, summarised - end)
+    assert fitting(left[rest:], limit) == fitting(history[summarised:], limit)
+    assert end == 0 or PART_ENTRIES <= end <= len(history) - WHOLE_ENTRIES
+    tokens = sum(tokens_of(entry.text) for entry in history[summarised:])
+    if tokens <= limit * BACKLOG:
+        assert end <= summarised, "what waits for a summary stays"
+        assert due(left, rest, limit) == max(0, due(history, summarised, limit) - end)
 
 
 def test_the_request_for_a_summary_holds_the_last_one_and_what_was_heard() -> None:

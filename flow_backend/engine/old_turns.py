@@ -1,0 +1,90 @@
+"""What a session's prompts no longer hold: in rows of the database that are written once.
+
+The session's own row is written several times in each turn. It holds the newest entries of the
+history alone, so that it does not grow with the conversation; see docs/adr/0013.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from flow_backend.engine.history import settled
+from flow_backend.engine.state import Entry, SessionState, note_heard
+from flow_backend.store.tables import transcript_parts
+
+if TYPE_CHECKING:
+    from flow_backend.engine.engine import EngineParts
+    from flow_backend.engine.session import Session
+
+
+class OldTurns:
+    """One session's.
+
+    Args:
+        session: The session; once it is forgotten nothing is written.
+        parts: What runs need.
+        count: How many rows it has.
+    """
+
+    def __init__(self, session: Session, parts: EngineParts, count: int) -> None:
+        self._session = session
+        self._parts = parts
+        self._count = count
+        self._changing = asyncio.Lock()
+
+    def put_away(self, state: SessionState) -> None:
+        """Takes entries that no prompt will hold out of a state.
+
+        They are stored together with the session's row, if that is handed in before the next wait.
+        """
+        end = settled(state.history, state.summarised, self._parts.limits.history_tokens)
+        if not end or self._session.forgotten or not self._parts.writer.keeps:
+            return
+        self._put(self._count, state.history[:end])
+        self._count += 1
+        del state.history[:end]
+        state.summarised = max(0, state.summarised - end)
+
+    async def entries(self) -> list[Entry]:
+        """All that were put away, from the first on; the state's history follows.
+
+        Raises:
+            ParleyError: `database_unavailable`, as the writer's `durable`.
+        """
+        while count := self._count:
+            found = await self._stored()
+            if self._count == count:
+                return [entry for part in found.values() for entry in part]
+        return []
+
+    async def note_heard(self, user_input: str, heard: Entry) -> bool:
+        """Does what `note_heard` of `state` does, if the turn was put away; tells whether it was.
+
+        Raises:
+            ParleyError: As `entries`.
+        """
+        if not self._count or self._session.forgotten:
+            return False
+        async with self._changing:
+            for number, part in (await self._stored()).items():
+                if any(entry.turn_id == heard.turn_id for entry in part):
+                    note_heard(part, user_input, heard)
+                    if not self._session.forgotten:
+                        self._put(number, part)
+                    return True
+        return False
+
+    async def _stored(self) -> dict[int, list[Entry]]:
+        await self._parts.writer.durable()
+        found = await self._parts.sessions.parts(self._session.uid)
+        return {
+            number: [Entry.from_dict(entry) for entry in entries]
+            for number, entries in found.items()
+        }
+
+    def _put(self, number: int, entries: list[Entry]) -> None:
+        told = json.dumps([entry.as_dict() for entry in entries])
+        row = {"session_uid": self._session.uid, "number": number, "entries": told}
+        self._parts.writer.put(transcript_parts, row)
