@@ -17,6 +17,7 @@ from speech.sentences.characters import (
     ENDS,
     FACES,
     NEWLINES,
+    OPENING_QUOTES,
     PICTURES,
     QUOTES,
     RUN,
@@ -26,6 +27,7 @@ from speech.sentences.characters import (
 )
 from speech.sentences.enclosures import is_inside, points_inward
 from speech.sentences.lines import decide_line
+from speech.sentences.structure import ITEM, WRAP_COLUMNS
 from speech.sentences.vocabulary import (
     ADDRESSING,
     NAMES_WITH_CALLS,
@@ -49,11 +51,17 @@ TAG_PART = re.compile(r"<(?:/?[A-Za-z][^<>\n]{0,40})?/?")
 ADDRESS = re.compile(r"://|www\.|[/=@\\]")
 MARKED = re.compile('[`|(["]')
 """What may open something that a sentence does not end in (ASCII)."""
+UNQUOTED = frozenset(")]`")
+"""What closes brackets and code."""
 MIN_PLAIN_QUESTION = 4
 """Words of a question that is long enough not to be part of some banter."""
 LETTERS = re.compile(r"[^\W\d_]{0,30}")
 QUOTATIVES = frozenset({"라고", "이라고", "하고", "라며", "이라며", "라는", "하며", "라면서"})
 """What goes on after a Korean quotation."""
+KOREAN_ENDINGS = frozenset("다요까죠네")
+"""What a Korean sentence ends in."""
+KOREAN_VERBS = ("말했", "말한", "물었", "대답했", "외쳤", "소리쳤", "속삭였", "덧붙였", "중얼거렸")
+"""Verbs that tell who spoke, after a Korean quotation and its speaker."""
 _QUOTATIVE_PARTS = prefixes(QUOTATIVES)
 PARTICLES = frozenset("とっなのをにはがでもやとか的、，")
 """What goes on after a Japanese quotation or bracket, or a Chinese one."""
@@ -134,6 +142,8 @@ def _decide_end(candidate: Candidate) -> Decision:
     following = candidate.character(closed)
     if is_inside(candidate, closed):
         return Decision(Verdict.JOIN, closed)
+    if following in ("¿", "¡"):
+        return Decision(Verdict.CUT, closed)
     if not following or following.isspace():
         return _decide_spaced(candidate, marks, closers, closed)
     if marks[-1] in UNSPACED_ENDS or is_wide(following) or _ends_with_picture(closers):
@@ -188,6 +198,8 @@ def _unspaced_ends(candidate: Candidate, marks: str, end: int) -> bool:
     if not text[end].isupper():
         return False
     words = candidate.words_before(1)
+    if not words and marks[-1] in CALLS:
+        return True
     token = words[0].lstrip("([{«“„\"'‘*_~`¿¡—–-") if words else ""
     if not token or ADDRESS.search(token):
         return False
@@ -222,17 +234,27 @@ def _decide_spaced(candidate: Candidate, marks: str, closers: str, end: int) -> 
         return _decide_call(candidate, marks, closers, end)
     elif marks != ".":
         ends = True
-    elif candidate.text[end - 1 : end] in QUOTES or ")" in closers or "]" in closers:
+    elif candidate.text[end - 1 : end] in QUOTES or not UNQUOTED.isdisjoint(closers):
         ends = _follows_large(candidate, end) and not is_marker(candidate)
         if ends and "가" <= candidate.character(candidate.follow(end)) <= "힣":
-            ends = not candidate.is_word_of(candidate.follow(end), QUOTATIVES, _QUOTATIVE_PARTS)
+            ends = not _is_said_in_korean(candidate, candidate.follow(end))
     elif _is_spaced_ellipsis(candidate, end):
         ends = _ellipsis_ends(candidate, end)
     else:
-        ends = period_ends(candidate, end)
+        ends = _ends_item(candidate, end) or period_ends(candidate, end)
         if ends and _is_worth_a_look(candidate):
             end = _skip_pictures(candidate, end)
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
+
+
+def _ends_item(candidate: Candidate, end: int) -> bool:
+    """Whether the line of a list item ends here that nobody would have wrapped."""
+    if candidate.text[end : end + 1] not in NEWLINES:
+        return False
+    line = candidate.line
+    short = candidate.has_whole_line and candidate.at - line < WRAP_COLUMNS
+    item = ITEM.match(candidate.text, line, candidate.at) if short else None
+    return item is not None and item.end() < candidate.at
 
 
 def _is_worth_a_look(candidate: Candidate) -> bool:
@@ -269,6 +291,8 @@ def _ellipsis_ends(candidate: Candidate, end: int) -> bool:
         return True
     if any(character in QUOTES for character in text[end:follow]):
         return True
+    if "가" <= text[follow] <= "힣":
+        return text[candidate.segment : candidate.at].rstrip(".…")[-1:] in KOREAN_ENDINGS
     if not text[follow].isupper():
         return text[follow] in "¿¡"
     return text[follow] != "I" or candidate.word(follow) != "I"
@@ -278,13 +302,14 @@ def _decide_call(candidate: Candidate, marks: str, closers: str, end: int) -> De
     """Decides a question or a call."""
     text, segment = candidate.text, candidate.segment
     quoted = any(character in QUOTES for character in closers)
-    bracketed = ")" in closers or "]" in closers or "`" in closers
+    bracketed = not UNQUOTED.isdisjoint(closers)
     sentence = text[segment : candidate.at].lstrip()
     following = candidate.character(end)
     if following and following in NEWLINES:
         return Decision(Verdict.CUT, end)
     plain = marks in ("?", "؟") and following == " " and not (closers or candidate.vivid)
-    if plain and sentence[:1] not in DASHES and not _may_have_picture(sentence):
+    plain = plain and sentence[:1] not in DASHES and "¿" not in sentence[1:]
+    if plain and not _may_have_picture(sentence):
         return Decision(Verdict.CUT, end)
     space = candidate.run(SPACES, end, 64)
     following = candidate.character(space)
@@ -292,17 +317,23 @@ def _decide_call(candidate: Candidate, marks: str, closers: str, end: int) -> De
         return Decision(Verdict.CUT, end)
     if picture := _picture_end(candidate, space):
         return Decision(Verdict.CUT, picture)
+    if quoted and following in OPENING_QUOTES:
+        return Decision(Verdict.CUT, end)
     follow = candidate.follow(end)
     letter = candidate.character(follow)
     ends = True
     if quoted or bracketed:
         ends = not letter.islower() and not (quoted and _is_said(candidate, sentence, follow))
-    elif letter.islower() and following in DASHES:
-        ends = False
     elif letter.islower():
         words = candidate.words_before(1)
         ends = not words or words[0].lower() not in NAMES_WITH_CALLS
+        ends = ends and following not in DASHES and not _is_spanish_title(sentence)
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
+
+
+def _is_spanish_title(sentence: str) -> bool:
+    """Whether a question stands inside a sentence: `El libro ¿Quién soy?`."""
+    return sentence[:1].isupper() and ("¿" in sentence or "¡" in sentence)
 
 
 def _is_said(candidate: Candidate, sentence: str, follow: int) -> bool:
@@ -323,9 +354,19 @@ def _is_said(candidate: Candidate, sentence: str, follow: int) -> bool:
     return candidate.word(follow + len(word) + 1) in SPEECH_VERBS
 
 
+def _is_said_in_korean(candidate: Candidate, follow: int) -> bool:
+    """Whether a Korean quotation goes on: `"…." 라고`, `"…." 그가 말했다.`."""
+    if candidate.is_word_of(follow, QUOTATIVES, _QUOTATIVE_PARTS):
+        return True
+    verb = follow + len(candidate.word(follow)) + 1
+    return candidate.character(verb - 1) == " " and candidate.word(verb).startswith(KOREAN_VERBS)
+
+
 def _wide_ends(candidate: Candidate, marks: str, closers: str, end: int) -> bool:
     """Whether a sentence ends where no white space follows: Chinese, Japanese, Hindi."""
     following = candidate.character(end)
+    if following in ENDS:
+        return False
     if marks == ".":
         return candidate.text[candidate.at - 1 : candidate.at].isalpha()
     if marks[-1] in "….":
@@ -376,6 +417,11 @@ def _ends_with_picture(closers: str) -> bool:
     return bool(closers) and PICTURES.match(closers[-1]) is not None
 
 
+def _is_opener(word: str) -> bool:
+    """Whether a word opens sentences, and is no abbreviation in capitals: `La`, not `LA`."""
+    return word.lower() in OPENERS_OF_SENTENCES and not (len(word) > 1 and word.isupper())
+
+
 def _decide_picture(candidate: Candidate) -> Decision:
     """Decides emoji that no terminator stands before: they close a sentence, or stand in it."""
     text, at = candidate.text, candidate.at
@@ -388,5 +434,5 @@ def _decide_picture(candidate: Candidate) -> Decision:
     follow = candidate.follow(end)
     letter = candidate.character(follow)
     closes = alone or FACES.match(text, at) is not None
-    ends = letter.isupper() and (closes or candidate.word(follow).lower() in OPENERS_OF_SENTENCES)
+    ends = letter.isupper() and (closes or _is_opener(candidate.word(follow)))
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)

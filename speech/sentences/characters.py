@@ -45,6 +45,7 @@ OPENERS = re.compile(r"[\s\"'“”‘’«»‹›„‚(\[{*_~`¿¡—–\-<�
 DASHES = ("-", "–", "—")
 QUOTES = frozenset("\"'”’“»«›」』")
 """Closing quotation marks."""
+OPENING_QUOTES = frozenset('"“„«‘「『')
 WORD = re.compile(r"[^\W\d_]{1,30}")
 WIDE_CHARACTER = re.compile(f"[{WIDE}]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from speech.sentences.candidate import Candidate
 
 NARROW_BRACKETS = (("(", ")", 200), ("[", "]", 200))
@@ -14,6 +16,7 @@ BRACKETS = (
     ("【", "】", 120),
 )
 """Brackets, with the number of characters behind the opening one that count as inside."""
+BACKTICKS = re.compile("`+")
 SHORT_QUOTE = 25
 """A sentence does not end in a quotation that is not longer than this yet."""
 SHORT_WIDE_QUOTE = 12
@@ -29,7 +32,7 @@ def is_inside(candidate: Candidate, end: int) -> bool:
     """
     text, segment = candidate.text, candidate.segment
     part = text[segment:end]
-    if "`" in part and text.count("`", max(segment, candidate.line), end) % 2:
+    if "`" in part and _is_in_code(text[max(segment, candidate.line) : end]):
         return True
     if "|" in part and _is_in_table(candidate):
         return True
@@ -43,6 +46,18 @@ def is_inside(candidate: Candidate, end: int) -> bool:
                 return bool(before) and before[-1] not in ":;"
     opened = _open_quote(part)
     return opened >= 0 and candidate.at - segment - opened <= SHORT_QUOTE
+
+
+def _is_in_code(part: str) -> bool:
+    """Whether a part of a line ends in inline code, which as many backticks close as open it."""
+    opened = 0
+    for mark in BACKTICKS.finditer(part):
+        length = mark.end() - mark.start()
+        if opened:
+            opened = 0 if length == opened else opened
+        elif length > 1 or not part[mark.end() : mark.end() + 1].isspace():
+            opened = length
+    return opened > 0
 
 
 def _is_in_table(candidate: Candidate) -> bool:

@@ -38,12 +38,12 @@ _BY_KIND: dict[Kind, str] = {
         Lt Sgt Cpl Pvt Adm Brig Gov Sen Rep Reps Sens Pres Supt Det Insp Amb Fr Msgr Mt Ft vs
         e.g i.e eg ie viz cf resp dept govt intl natl assn asst assoc esp
         hr dipl gez med rer nat jur habil Ing Dipl-Ing Mag bzw z.b z.t d.h u.a u.u u.e i.d.r
-        i.a i.s o.ä o.g s.o s.u v.a EE vgl ggf evtl bspw sog zzgl bzgl einschl gegr
+        i.a i.s o.ä o.g s.o s.u v.a EE vgl ggf evtl bspw sog frdl zzgl bzgl einschl gegr
         geb verh gest ehem abzgl allg insb insbes betr Hl Frl Hrn österr u.co M MM Mme Mlle Mgr
-        p.ex par.ex c.-à-d c.à.d env av.j apr.j boul sra srta sres sras dña exmo exma ilmo p.ej
-        ad_es por_ej
+        p.ex par.ex c.-à-d c.à.d bd env av.j apr.j boul sra srta sres sras dña exmo exma excmo
+        excma ilmo ilma pdte pdta p.ej ad_es por_ej
         avda av sto sta gral lic arq sig sigg sig.ra sig.na dott dott.ssa prof.ssa avv
-        geom spett egr gent p.es dhr mevr mw bijv bv d.w.z o.a m.b.t t.o.v i.p.v m.i.v e.d t.a.v
+        geom spett egr p.es dhr mevr mw bijv bv d.w.z o.a m.b.t t.o.v i.p.v m.i.v e.d t.a.v
         i.v.m z.o.z t.ex bl.a d.v.s dvs fr.o.m t.o.m f.eks f.x eks jf pga mht ifm ift kl np tj
         tzw tzn m.in ul mgr inż dr.hab św ks por zob wg např tzv popř č rndr mudr judr phdr т.е
         т.к т.н напр см ср им ул пр просп пл пер наб г-н г-жа акад проф доц инж гл рис табл вул
@@ -54,30 +54,33 @@ _BY_KIND: dict[Kind, str] = {
         ca circa reps nos fig vol vols pp pg pgs ch chap chaps sec secs sect para paras eq eqs ex
         ref refs est
         temp avg max misc univ bldg mtg mgmt attn addl mfg mfr conf tab app appx vers ver ext
-        tel op nr nrn nrs abb abs kap bd aufl tel zi num núm nums núms pág págs pag cap caps
+        tel op ap mwst ust nr nrn nrs abb abs kap Bd aufl tel zi num núm nums núms pág págs párr pag
+        cap caps
         fasc tít pagg tél réf éd bât apt n.ro blz hfdst sid str poz rozdz ryc godz стр рис гл ст ок
         разд тел кв корп
         obr çev sf hlm
     """,
-    Kind.COUNTS_ONLY: "no art figs nº n.º n° p s n",
+    Kind.COUNTS_ONLY: """
+        no art figs nº n.º n° p s n lun mar mer jeu ven sam dim mié jue vie sáb dom
+    """,
     Kind.NAMES: """
         inc ltd co corp plc llc cie bros jr sr esq st ste ph.d phd m.d b.a m.a b.sc m.sc b.s m.s
         j.d ll.b d.d.s m.b.a d.phil u.s u.s.a u.k u.n e.u u.s.s.r u.a.e D.C l.a n.y p.o a.k.a
         mio mrd tsd ave blvd rd hwy pkwy ln mts gmbh e.v a.g k.g ee.uu s.a s.l s.r.l s.p.a b.v n.v
         Doc
-        sp.z.o.o d.o.o incl excl inkl exkl aprox approx Min Std
+        sp.z.o.o d.o.o incl excl inkl exkl aprox approx Min Std h.c j.-c
     """,
     Kind.ENDS: """
-        etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c j.-c usw usf uvm
-        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd ud uds vd vds ecc
+        etc a.m p.m am pm b.c a.d b.c.e c.e a.c d.c av.j.-c apr.j.-c usw usf uvm
+        u.v.m u.dgl o.dgl u.s.w o.j v.chr n.chr jh jhd kg km cm mm mg ml kb mb gb ud uds vd vds ecc
         eccetera enz e.a osv o.s.v m.fl m.m mfl itd itp tys mln mld zł gr atd apod tis kčs n.l
         př.n.l т.д т.п тыс млн млрд коп чел гг мин сек др EST κ.λπ κ.ά κτλ κλπ vb stb dll
-        dsb dst h.c
+        dsb dst
     """,
     Kind.MEASURES: """
         Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Okt Nov Dec Dez Dic Déc Mon Tue Tues Wed Thu
         Thur Thurs Fri Sat Sun ene févr janv sett lbs lb oz tbsp tbs tsp qt gal yd yds sq ft cu
-        et_al hrs mins secs kg km cm mm mg ml kb mb gb kr mph rpm min std руб грн
+        et_al hrs mins secs kr mph rpm min std руб грн
     """,
 }
 
@@ -93,7 +96,8 @@ OPENERS_OF_SENTENCES = frozenset(
         how where which no yes please let however meanwhile moreover also once during some many
         most all each both every another thanks thank hope good great okay ok sure well yeah hi
         hello hey wow oh do does did is are was were can could would should have has nobody
-        nothing everyone someone everybody in on at for with as by from to an a not only even
+        niemand nadie nessuno personne ninguém nothing everyone someone everybody in on at for with
+        as by from to an a not only even
         according today yesterday tomorrow next later finally first second third instead still maybe
         perhaps until shall will may might must let see check try remember note keep one two three
         such several few its il elle ils elles le la les un une des
@@ -118,6 +122,9 @@ CALENDAR = frozenset(
     """)
 )
 """Days, months and time zones, in small letters."""
+
+BEFORE_CALENDAR = CALENDAR | {"a.m", "p.m", "am", "pm", "m"}
+"""Abbreviations that a day, a month or a time zone goes on after."""
 
 MONTHS = frozenset(
     _words("""

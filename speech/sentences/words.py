@@ -7,6 +7,7 @@ import re
 from speech.sentences.candidate import Candidate
 from speech.sentences.structure import MARKER
 from speech.sentences.vocabulary import (
+    BEFORE_CALENDAR,
     BEFORE_LETTERS,
     BEFORE_NAMES,
     BEFORE_ORDINALS,
@@ -24,10 +25,17 @@ from speech.sentences.vocabulary import (
 
 LEADING = "([{«»“„‚\"'‘’*_~`¿¡—–-#>|<"
 """What may stand before the first letter of a word."""
+AND_OR = frozenset({"and", "or", "und", "oder", "et", "ou", "y", "o", "e"})
+"""Words between two letters that are no initials: `A or B.`"""
+LABEL = re.compile(r"(?<![\w.'’&-])[B-HJ-Z](?![\w.'’&-])")
+"""A letter that stands for something: in a sentence with one, others are no initials."""
+COPULAS = frozenset(("is", "are", "equals", "ist", "sind", "est", "es", "è", "="))
+"""Words between a thing and its letter: `The result is z.`"""
 TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since) \S+ \S+", re.I)
 """A sentence that has only said when so far: `At 5 p.m.`"""
 DAY = re.compile(r"\d{1,2}")
 DECIMAL = re.compile(r"\d+(?:\.\d+)+")
+DAYS_OF_A_MONTH = 31
 MONTHS_OF_A_YEAR = 12
 """A decimal that ends in no more may be a date that goes on: `am 24.12. um drei`."""
 NUMBER = re.compile(r"\s*([1-9]\d?)[.)]")
@@ -35,7 +43,7 @@ NUMBER = re.compile(r"\s*([1-9]\d?)[.)]")
 ELISION = re.compile(r"[A-Za-z]{1,2}['’](?=\w)")
 """A French or Italian article that is joined to its word: `l'art. 5`."""
 ROMAN = re.compile(r"[IVXLC]{2,7}")
-DOTTED = re.compile(r"(?:\w{1,2}\.)+-?\w{1,2}")
+DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)+-?[^\W\d_]{1,2}")
 """Letters with full stops between them: `U.S`, `p.m`, `J.K`, `J.-C`."""
 VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûãõåæøąęěůőűıаеёиоуыэюяіїєαεηιουωάέήίόύώ]", re.I)
 _CALENDAR_BEGINNINGS = prefixes(CALENDAR)
@@ -82,7 +90,7 @@ def period_ends(candidate: Candidate, end: int) -> bool:
     if is_marker(candidate):
         return False
     if kind is not None:
-        decided = _kind_ends(candidate, end, kind, previous)
+        decided = _kind_ends(candidate, end, kind, token)
         if decided is not None:
             return decided
     if len(token) == 2 and token[0] == token[1] and token.isupper():
@@ -92,7 +100,7 @@ def period_ends(candidate: Candidate, end: int) -> bool:
             letter.isupper() and candidate.character(follow + 1) == letter
         )
     if len(token) == 1:
-        return _letter_ends(candidate, end, token, previous)
+        return _letter_ends(candidate, end, token, words)
     if DOTTED.fullmatch(token):
         return _is_large(candidate, end) and _opens_sentence(candidate, end)
     if len(token) > 5 or not token.replace("'", "").replace("’", "").isalpha():
@@ -137,7 +145,7 @@ def is_marker(candidate: Candidate) -> bool:
 
 def _number_ends(candidate: Candidate, end: int, token: str, words: list[str]) -> bool:
     if words[0] != token:
-        return True
+        return not (words[0].strip("*_") == token and end == candidate.at + 1)
     if len(token) > 3:
         return len(token) > 4 or _goes_on_large(candidate, end)
     if is_marker(candidate) or len(words) == 1 or words[1] in "•·-–—*":
@@ -147,11 +155,11 @@ def _number_ends(candidate: Candidate, end: int, token: str, words: list[str]) -
     begun = NUMBER.match(candidate.text, candidate.segment)
     if begun and int(begun[1]) + 1 == int(token):
         return False
-    if not _is_large(candidate, end):
-        return False
     follow = candidate.follow(end)
+    if not (_is_large(candidate, end) or candidate.text[follow - 1] == "`"):
+        return False
     if candidate.character(follow).isdigit() and not candidate.is_newline_between(end, follow):
-        return not _is_in_date(candidate, follow, words[1])
+        return int(token) > DAYS_OF_A_MONTH or not _is_in_date(candidate, follow, words[1])
     if not candidate.character(follow).isupper():
         return True
     return not (
@@ -179,7 +187,7 @@ def _is_in_date(candidate: Candidate, follow: int, previous: str) -> bool:
     return candidate.character(end) == "."
 
 
-def _kind_ends(candidate: Candidate, end: int, kind: Kind, previous: str) -> bool | None:
+def _kind_ends(candidate: Candidate, end: int, kind: Kind, token: str) -> bool | None:
     """What the kind of an abbreviation says; None where it is a plain word here."""
     if kind is Kind.JOINS:
         return False
@@ -187,10 +195,10 @@ def _kind_ends(candidate: Candidate, end: int, kind: Kind, previous: str) -> boo
     if candidate.is_paragraph_between(end, follow):
         return True
     character = candidate.character(follow)
-    if not character:
+    if not character or candidate.text[follow - 1] in "¿¡":
         return True
     if kind is Kind.COUNTS_ONLY:
-        return False if character.isdigit() else None
+        return None if _goes_on_large(candidate, end) and not character.isdigit() else False
     if kind in (Kind.COUNTS, Kind.MEASURES) and character.isdigit():
         return False
     if not _is_large(candidate, end):
@@ -204,13 +212,18 @@ def _kind_ends(candidate: Candidate, end: int, kind: Kind, previous: str) -> boo
     if kind is Kind.COUNTS:
         word = candidate.word(follow)
         return word == "I" or not (len(word) == 1 or ROMAN.fullmatch(word))
+    if token.lower() not in BEFORE_CALENDAR:
+        return True
     return not candidate.is_word_of(follow, CALENDAR, _CALENDAR_BEGINNINGS)
 
 
-def _letter_ends(candidate: Candidate, end: int, letter: str, previous: str) -> bool:
+def _letter_ends(candidate: Candidate, end: int, letter: str, words: list[str]) -> bool:
+    previous = words[1].lower() if len(words) > 1 else ""
     if not letter.isupper():
         if _is_letter_next(candidate, end):
             return False
+        if previous in COPULAS:
+            return _is_large(candidate, end)
         if letter in "vn" and candidate.word(candidate.follow(end)) == "Chr":
             return False
         if previous[-1:].isdigit() or ROMAN.fullmatch(previous.upper()):
@@ -229,6 +242,13 @@ def _letter_ends(candidate: Candidate, end: int, letter: str, previous: str) -> 
         begin = max(candidate.segment, candidate.at - 25)
         if BEFORE_LETTERS.search(candidate.text, begin, candidate.at):
             return True
+    if previous in AND_OR and len(words) > 2 and len(words[2]) == 1:
+        return True
+    if LABEL.search(candidate.text, candidate.segment, candidate.at - 1):
+        return True
+    follow = candidate.follow(end)
+    if len(candidate.word(follow)) == 1 and candidate.character(follow + 1) == " ":
+        return True
     return _opens_sentence(candidate, end)
 
 
