@@ -23,6 +23,7 @@ IDLE_MS = 200
 """How long a stream must have stalled before `tick` speaks what is complete."""
 PIECE_CHARACTERS = 1024
 """The most that is scanned at once."""
+_find_remarkable = REMARKABLE.search
 _DIGIT_AND_STOP = re.compile(r"\d\.$")
 _SPACES = re.compile(r"\s*")
 
@@ -102,11 +103,14 @@ class SentenceStreamBuffer:
     def push(self, text: str) -> list[str]:
         """Adds text and gives the sentences that it completes."""
         if self._settled and len(text) < PIECE_CHARACTERS:
-            remarkable = REMARKABLE.search(text)
-            if remarkable is None or (remarkable.end() == len(text) and text[-1] in ENDS):
+            remarkable = _find_remarkable(text)
+            if remarkable is None:
+                self._text = pending = self._text + text
+                return [] if len(pending) <= self._soft_limit else self._scan(final=False)
+            if text[-1] in ENDS and remarkable.end() == len(text):
                 self._text = pending = self._text + text
                 if len(pending) <= self._soft_limit:
-                    self._settled = remarkable is None
+                    self._settled = False
                     return []
                 return self._scan(final=False)
         if len(text) > PIECE_CHARACTERS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from speech.text.language import Language
+from speech.text.language import Language, word_set
 from speech.text.positions import Edit
 from speech.text.source import Source
 from speech.text.spelling import cardinal, ordinal, year
@@ -24,12 +24,16 @@ _CLOCK = re.compile(
     re.IGNORECASE,
 )
 _HOUR = re.compile(r"(\d{1,2})(?:[ \u00a0\u202f]?([ap])\.?m(?!\w))", re.IGNORECASE)
+_FRENCH_ALWAYS = re.compile(r"(24|7)[ ]?([hj])[ ]?/[ ]?(24|7)(?!\w)")
+"""`24h/24` and `7j/7`."""
 _HOUR_RANGE = re.compile(
     r"(\d{1,2})[ ]?[-–][ ]?(?=\d{1,2}(?::[0-5]\d)?[ \u00a0]?[ap]\.?m)", re.IGNORECASE
 )
 _FRENCH_HOUR = re.compile(r"(\d{1,2})[ \u00a0\u202f]?h(?:[ \u00a0\u202f]?([0-5]\d))?(?![\w/])")
 _GERMAN_HOUR = re.compile(r"(\d{1,2})\.([0-5]\d)(?=[ \u00a0]Uhr\b)")
 _WEEKDAY = re.compile(r"([^\W\d_]{2,5})\.(?=, ?\w| \w)")
+_LAST_WEEKDAY = re.compile(r"([^\W\d_]{2,5})(?=\.(?:\W|$))")
+_BEFORE_WEEKDAY = word_set("on or and by until next last every am oder und bis ab jeden und vom")
 _WEEKDAYS = re.compile(r"([^\W\d_]{2,4})\.?[ ]?[-–][ ]?([^\W\d_]{2,4})(?:\.(?=[ ]))?(?!\w)")
 _FOLLOWING_WORD = re.compile(r"[ \u00a0]([^\W\d_]+)")
 _ABBREVIATED_HOURS = re.compile(r"[ \u00a0]?h(?:rs|oras)?\.?(?!\w)")
@@ -170,7 +174,9 @@ def weekday_names(language: Language) -> dict[str, str]:
     from babel import Locale
 
     days = Locale.parse(language.locale).days["format"]
-    return {str(days["abbreviated"][d]).lower().rstrip("."): str(days["wide"][d]) for d in range(7)}
+    further = {"tues": 1, "thur": 3, "thurs": 3} if language.code == "en" else {}
+    further |= {str(days["abbreviated"][day]).lower().rstrip("."): day for day in range(7)}
+    return {name: str(days["wide"][day]) for name, day in further.items()}
 
 
 def weekdays_rule(source: Source, at: int) -> Edit | None:
@@ -179,6 +185,8 @@ def weekdays_rule(source: Source, at: int) -> Edit | None:
     found = _WEEKDAYS.match(source.text, at)
     if found is None or found[1].lower() not in names or found[2].lower() not in names:
         day = _WEEKDAY.match(source.text, at)
+        if day is None and source.word_before(at).lower() in _BEFORE_WEEKDAY:
+            day = _LAST_WEEKDAY.match(source.text, at)
         if day is None or day[1].lower() not in names:
             return None
         capital = source.language.code in ("en", "de")
@@ -210,6 +218,10 @@ def clock_rule(source: Source, at: int) -> Edit | None:
         return Edit(at, found.end(), f"{first} {language.words['to']} ")
     if (found := _HOUR.match(text, at)) and 1 <= int(found[1]) <= 12:
         return _with_half_day(source, at, found.end(), int(found[1]), 0, found[2])
+    if language.code == "fr" and (found := _FRENCH_ALWAYS.match(text, at)):
+        noun = "heures" if found[2] == "h" else "jours"
+        first, last = cardinal(int(found[1]), "fr"), cardinal(int(found[3]), "fr")
+        return source.edit(at, found.end(), f"{first} {noun} sur {last}")
     if language.code == "fr" and (found := _FRENCH_HOUR.match(text, at)) and int(found[1]) <= 24:
         said = language.clock(int(found[1]), int(found[2] or 0), None)
         return source.edit(at, found.end(), said)

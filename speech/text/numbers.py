@@ -17,16 +17,23 @@ _MAX_PLAIN_DIGITS = 9
 _FEMININE_ENDINGS = {
     "de": ("e", "ung", "heit", "keit", "ion", "schaft", "tät", "ei"),
     "fr": ("tion", "sion", "té", "ée", "ure", "ette", "ance", "ence", "aine", "ie", "ère", "elle"),
-    "es": ("a", "as", "dad", "dades", "ción", "ciones"),
+    "es": ("a", "as", "dad", "dades", "ción", "ciones", "sión", "siones", "tud", "tudes"),
 }
 """Noun endings that are feminine far more often than not."""
 _SPANISH_MASCULINE = word_set(
     "día días problema problemas programa programas sistema sistemas idioma idiomas tema temas "
     "mapa mapas planeta planetas poema poemas clima a la las era"
 )
+_SPANISH_JOINTS = frozenset(["y", "o", "de", "a", "en", "es", "por", "más", "menos", "que"])
+_SPANISH_FEMININE = word_set(
+    "vez veces luz luces voz voces mano manos noche noches tarde tardes clase clases calle calles "
+    "parte partes llave llaves mujer mujeres flor flores red redes base bases nube nubes"
+)
 _FRENCH_FEMININE = word_set(
     "heure minute seconde page personne chose ville tasse nuit place étape ligne fois tonne "
-    "livre question réponse partie phrase table femme fille idée pomme pièce route règle"
+    "livre question réponse partie phrase table femme fille idée pomme pièce route règle image "
+    "équipe classe fleur fin main chambre fenêtre porte clé carte rue bouteille feuille famille "
+    "tranche gousse branche boîte semaine année journée brosse"
 )
 _NEXT_WORD = re.compile(r"[\s-]{1,2}([^\W\d_]+)")
 _PLURAL_NOUN = {
@@ -45,6 +52,7 @@ _ORDINAL_SUFFIX = {
 }
 _SHORT_DECADE = re.compile(r"(['’]?)([2-9]0)['’]?s(?!\w)")
 _BEFORE_DECADE = word_set("the his her their my your our early mid late or and")
+_GERMAN_SHORT_DECADE = re.compile(r"([1-9]0)er(?!\w)")
 _GERMAN_DECADE = re.compile(r"er(?!\w)")
 _DECADE = re.compile(r"['’]?s(?!\w)")
 _FRACTION = re.compile(r"(\d{1,3})[/⁄](\d{1,3})(?![\d/]|[.,]\d)")
@@ -56,8 +64,6 @@ _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})(?!\d|\.\d)")
 _FRENCH_CENTURY = re.compile(r"([IVX]{1,6})(?:er|re|e|ᵉ|ème)(?!\w)")
 _SCIENTIFIC = re.compile(r"(\d{1,15})(?:\.(\d{1,15}))?[eE]([+-]?)(\d{1,3})(?!\w|\.\d)")
 _BARE_PLACES = re.compile(r"\.(\d{1,15})(?!\w|\.\d)")
-_THREE_DIGITS = re.compile(r"\d{3}(?![\w%°$€£]|[-.,]\d)")
-_CALLING = word_set("call dial wähle wählen appelez composez marca marque llame")
 _ROMAN = re.compile(r"(?=[IVXLC])(?:C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _ENGLISH_OUT_OF = frozenset([5, 10, 20, 50, 100])
@@ -144,19 +150,27 @@ def gender_before_noun(source: Source, end: int) -> str:
     if following is None or code == "en" or source.text[end] == "-":
         return ""
     word = following[1]
-    if code == "es" and (word.endswith(_FEMININE_ENDINGS["es"]) and word not in _SPANISH_MASCULINE):
+    if code == "de" and not word[0].isupper():
+        return ""
+    if _is_feminine(word, code):
         return "f"
     if code == "de":
-        if not word[0].isupper():
-            return ""
-        return "f" if word.endswith(_FEMININE_ENDINGS["de"]) else "n"
-    if code == "fr" and (word in _FRENCH_FEMININE or word.endswith(_FEMININE_ENDINGS["fr"])):
-        return "f"
-    if code == "es" and word in ("y", "o", "de", "a", "en", "es", "por", "más", "menos", "que"):
+        return "n"
+    if code == "es" and word in _SPANISH_JOINTS:
         return ""
     if code == "fr" and word in ("et", "ou", "de", "à", "en", "est", "sur", "par"):
         return ""
     return "m"
+
+
+def _is_feminine(noun: str, code: str) -> bool:
+    if code == "es":
+        feminine = noun.endswith(_FEMININE_ENDINGS["es"]) or noun in _SPANISH_FEMININE
+        return feminine and noun not in _SPANISH_MASCULINE
+    if code == "fr":
+        noun = noun if noun == "fois" else noun.removesuffix("s")
+        return noun in _FRENCH_FEMININE or noun.endswith(_FEMININE_ENDINGS["fr"])
+    return code == "de" and noun.endswith(_FEMININE_ENDINGS["de"])
 
 
 def year_rule(source: Source, at: int) -> Edit | None:
@@ -193,7 +207,9 @@ def year_rule(source: Source, at: int) -> Edit | None:
 
 
 def short_decade_rule(source: Source, at: int) -> Edit | None:
-    """`'90s` and `80s`."""
+    """`'90s` and `80s`; in German `90er`."""
+    if source.language.code == "de" and (tens := _GERMAN_SHORT_DECADE.match(source.text, at)):
+        return Edit(at, tens.end(), f"{cardinal(int(tens[1]), 'de')}er")
     found = _SHORT_DECADE.match(source.text, at)
     if found is None or source.language.code != "en" or source.char_before(at).isalnum():
         return None
@@ -257,7 +273,7 @@ def fraction_rule(source: Source, at: int) -> Edit | None:
     code, words = language.code, language.words
     if found[1].startswith("0") or found[2].startswith("0") or (whole and top >= bottom):
         return None
-    if code == "en" and ((top, bottom) in ((24, 7), (9, 11)) or top == bottom):
+    if (top, bottom) == (24, 7) or (code == "en" and ((top, bottom) == (9, 11) or top == bottom)):
         said = f"{cardinal(top, code)} {cardinal(bottom, code)}"
     elif top >= bottom or bottom > 100:
         said = f"{cardinal(top, code)} {words['over']} {cardinal(bottom, code)}"
@@ -265,7 +281,9 @@ def fraction_rule(source: Source, at: int) -> Edit | None:
         said = f"{cardinal(top, code)} {words['out_of']} {cardinal(bottom, code)}"
     else:
         said = simple_fraction(top, bottom, language)
-    if whole:
+    if whole and code != "en" and (top, bottom) == (1, 2):
+        said = _and_a_half(source, int(whole), found.end())
+    elif whole:
         alone = code == "en" and top == 1
         said = f"{cardinal(int(whole), code)} {words['and']} {'a' + said[3:] if alone else said}"
     return _with_unit(source, at, found.end(), said, plural=bool(whole))
@@ -275,9 +293,12 @@ def _with_unit(source: Source, at: int, end: int, said: str, *, plural: bool) ->
     """A fraction with the unit after it: three quarters liter, `trois quarts de litre`."""
     language = source.language
     unit = units.match(source.text, end, language)
+    noun = units.name(unit[1], language, plural=plural) if unit else ""
+    half = _half(source, end, noun) if said == simple_fraction(1, 2, language) else ""
     if unit is None:
-        return source.edit(at, end, said)
-    noun = units.name(unit[1], language, plural=plural)
+        return source.edit(at, end, half or said)
+    if half:
+        return source.edit(at, unit[0], f"{half} {noun}")
     joint = " "
     if language.code in ("fr", "es") and not plural:
         joint = " d'" if language.code == "fr" and noun[0] in "aeiouhy" else " de "
@@ -296,6 +317,37 @@ def simple_fraction(top: int, bottom: int, language: Language) -> str:
     return f"{cardinal(top, code, 'n' if code == 'de' else 'm')} {noun}"
 
 
+def _half(source: Source, end: int, noun: str) -> str:
+    """One half before its noun in German, French and Spanish: `eine halbe`, `media`."""
+    code = source.language.code
+    if not noun:
+        found = _NEXT_WORD.match(source.text, end)
+        noun = found[1] if found else ""
+    feminine = _is_feminine(noun, code)
+    if code == "fr" and noun:
+        return "une demi" if feminine else "un demi"
+    if code == "es" and noun and noun not in _SPANISH_JOINTS:
+        return "media" if feminine else "medio"
+    if code == "de" and noun[:1].isupper():
+        masculine = noun.lower().endswith(("er", "el", "tag", "monat", "grad"))
+        return "eine halbe" if feminine else "ein halber" if masculine else "ein halbes"
+    return ""
+
+
+def _and_a_half(source: Source, whole: int, end: int) -> str:
+    """`zweieinhalb`, `deux et demie`, `dos y media`, before the noun that stands at `end`."""
+    language = source.language
+    code = language.code
+    if code == "de":
+        return f"{cardinal(whole, code, 'm')}einhalb"
+    unit = units.match(source.text, end, language)
+    found = _NEXT_WORD.match(source.text, end)
+    noun = units.name(unit[1], language, plural=True) if unit else found[1] if found else ""
+    gender = "f" if _is_feminine(noun, code) else "m"
+    half = {"fr": ("demi", "demie"), "es": ("medio", "media")}[code][gender == "f"]
+    return f"{cardinal(whole, code, gender)} {language.words['and']} {half}"
+
+
 def vulgar_fraction_rule(source: Source, at: int) -> Edit | None:
     """`½`, and `1½` from its whole number on."""
     text = source.text
@@ -309,8 +361,8 @@ def vulgar_fraction_rule(source: Source, at: int) -> Edit | None:
     if whole:
         if language.code == "en" and parts[0] == "1":
             said = "a" + said[3:]
-        if language.code == "de" and parts == ["1", "2"]:
-            said = f"{cardinal(int(whole[0]), 'de', 'm')}einhalb"
+        if language.code != "en" and parts == ["1", "2"]:
+            said = _and_a_half(source, int(whole[0]), sign + 1)
             return _with_unit(source, at, sign + 1, said, plural=True)
         said = f"{cardinal(int(whole[0]), language.code)} {language.words['and']} {said}"
     return _with_unit(source, at, sign + 1, said, plural=bool(whole))
@@ -349,14 +401,6 @@ def point_rule(source: Source, at: int) -> Edit | None:
     language = source.language
     places = decimal_places(found[1], language.code)
     return source.edit(at, found.end(), f"{language.words['point']} {places}")
-
-
-def short_call_rule(source: Source, at: int) -> Edit | None:
-    """`911` after a word for calling: digit by digit."""
-    found = _THREE_DIGITS.match(source.text, at)
-    if found is None or source.word_before(at).lower() not in _CALLING:
-        return None
-    return source.edit(at, found.end(), digits(found[0], source.language.code))
 
 
 def release_rule(source: Source, at: int) -> Edit | None:

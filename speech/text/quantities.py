@@ -27,7 +27,9 @@ _PREFIX = re.compile(rf"({_SIGN_ALTERNATIVES})[ \u00a0\u202f]?(?=\d)")
 _SUFFIX = re.compile(rf"[ \u00a0\u202f]?({_SIGN_ALTERNATIVES})(?!\w|\$?\d)")
 _BARE_PREFIX = re.compile(r"[A-Z]{3}[ \u00a0]?(?=\d)")
 _RANGE = re.compile(r"(?:[-–—]| [-–—] )(?=[$€£]?\d)")
+_PERCENT_RANGE = re.compile(r"[ \u00a0\u202f]?%[ ]?[-–—][ ]?(?=\d[\d.,]{0,9}[ \u00a0\u202f]?%)")
 _PERCENT = re.compile(r"[ \u00a0\u202f]?(%|‰)")
+_PERCENTAGE = re.compile(r"[ \u00a0\u202f]?%-?ig")
 _PER = re.compile(r"[ ]?/[ ]?(?=([^\W\d_]+)(?![\w/@]|\.\w))")
 _PER_ABBREVIATIONS = {
     "en": {"mo": "month", "yr": "year", "hr": "hour", "h": "hour", "wk": "week", "s": "second",
@@ -45,9 +47,20 @@ _BY = re.compile(
     r"[ ]?x[ ]?(?=\d)|[ ]×[ ](?=\d[\d.,]*[ ]?(?:px|pixels?|[mck]?m|in|ft)\b)"
     r"|×(?=\d[\d.,]*(?![\d.,]*[ ]?=))"
 )
+_FOLLOWING_NOUN = re.compile(r"[ -][a-z]")
+_NAMED = re.compile(
+    r"[ ](?:US |mexikanische )?(?i:dollars?|dólar(?:es)?|pesos?|euros?|pounds?|yen|reais|soles)\b"
+)
+"""A currency's name behind an amount that has its sign already."""
+_ENGLISH_THOUSANDS = re.compile(r"(\d{1,3}(?:,\d{3})+)(?:\.(\d{2}))?(?![\d.,]\d|\d)")
+_DOLLARS = frozenset(["$", "US$", "MX$", "USD", "MXN"])
+_UNIT_BY = re.compile(r"[ ]?[x×][ ]?(?=\d)")
+_PRODUCT = re.compile(r"[ ]x[ ](?=\d[\d.,]*[ ]?=)")
+_HYPHENED_UNIT = re.compile(r"-(?=(?:[kcm]m|k?g|mg|ml|oz|lbs?|ft|[GMT]B|[kMG]?Hz|kWh?|mph)\b)")
 _TIMES = re.compile(r"[x×](?!\w|[ ]?[-+−=*/^)])")
 _COUNTED = re.compile(r"[ ][a-z]{2,}s\b")
 _HEIGHT = re.compile(r"(\d)['′’](\d{1,2})[\"″”]?(?!\w)")
+_FEET = re.compile(r"(\d{1,2})[ ]?ft\.?[ ](\d{1,2})[ ]?in(?:\.(?=[ ][a-z,])|(?![\w.])|(?=\.))")
 
 
 @cache
@@ -97,9 +110,13 @@ def quantity_rule(source: Source, at: int) -> Edit | None:
     first = parse(source, position)
     if first is None:
         return None
+    if prefix and prefix[1] in _DOLLARS and (grouped := _ENGLISH_THOUSANDS.match(text, position)):
+        whole, places = grouped[1].replace(",", ""), grouped[2] or ""
+        first = Number(grouped.end(), whole, places, True)
     last: Number | None = None
     end = first.end
-    if not sign and (dash := _RANGE.match(text, end)):
+    dash = _RANGE.match(text, end) or _PERCENT_RANGE.match(text, end)
+    if not sign and dash:
         again = _PREFIX.match(text, dash.end())
         if again is None or currency is not None:
             last = parse(source, again.end() if again else dash.end())
@@ -112,6 +129,7 @@ def quantity_rule(source: Source, at: int) -> Edit | None:
             if last is not None:
                 end = last.end
     closing = last or first
+    attributive = _is_attributive(source, at)
     scale = _scale(source, end, currency is not None)
     if scale:
         end = scale[0]
@@ -119,15 +137,24 @@ def quantity_rule(source: Source, at: int) -> Edit | None:
         currency = _currency(suffix[1], language)
         end = suffix.end()
     if currency is not None:
-        said = _money(first, last, scale[1] if scale else None, currency, language)
+        if _NAMED.match(text, end):
+            currency = Currency("", "")
+        elif attributive and _FOLLOWING_NOUN.match(text, end):
+            currency = Currency(currency.one, currency.one, currency.cent, currency.cent)
+        said = _money(first, last, scale[1] if scale else None, currency, language).rstrip()
     else:
-        said, end = _measured(source, first, last, scale, end)
+        said, end = _measured(source, first, last, scale, end, attributive)
     if per := _PER.match(text, end):
         noun = _PER_ABBREVIATIONS[language.code].get(per[1])
         if currency is not None or noun or scale or units.match(text, closing.end, language):
             said = f"{said} {words['per']} {noun}" if noun else f"{said} {words['per']} "
             end = per.end(1) if noun else per.end()
     return source.edit(at, end, sign + said)
+
+
+def _is_attributive(source: Source, at: int) -> bool:
+    """Whether an English amount stands before its noun, in the singular: a five dollar bill."""
+    return source.language.code == "en" and source.word_before(at).lower() in ("a", "an")
 
 
 def _is_subtraction(text: str, end: int) -> bool:
@@ -213,25 +240,36 @@ def _scaled(first: Number, last: Number | None, scale: str, language: Language) 
 
 
 def _measured(
-    source: Source, first: Number, last: Number | None, scale: tuple[int, str] | None, end: int
+    source: Source,
+    first: Number,
+    last: Number | None,
+    scale: tuple[int, str] | None,
+    end: int,
+    attributive: bool,
 ) -> tuple[str, int]:
     """What a number without a currency says, and where it ends."""
     text, language = source.text, source.language
     if scale:
         return _scaled(first, last, scale[1], language), end
+    if language.code == "de" and (adjective := _PERCENTAGE.match(text, end)):
+        return f"{_span(first, last, language, 'n')}prozentig", adjective.end()
     if percent := _PERCENT.match(text, end):
         noun = language.words["percent" if percent[1] == "%" else "thousandths"]
         return (
             f"{_span(first, last, language, 'n' if language.code == 'de' else '')} {noun}",
             percent.end(),
         )
+    if last is None and (product := _PRODUCT.match(text, end)):
+        return f"{speak(first, language)} {language.words['times']} ", product.end()
     if last is None and (by := _BY.match(text, end)):
         said = _side(first, language)
         for _ in range(2):
             following = parse(source, by.end())
             if following is None:
                 break
-            said += f" {language.words['by']} {_side(following, language)}"
+            sides = " " not in by[0] or units.match(text, following.end, language)
+            joint = "by" if sides or language.code != "fr" else "times"
+            said += f" {language.words[joint]} {_side(following, language)}"
             end, first = following.end, following
             by = _BY.match(text, end)
             if by is None:
@@ -240,11 +278,19 @@ def _measured(
         if unit:
             return f"{said} {units.name(unit[1], language, plural=True)}", unit[0]
         return said, end
-    if unit := units.match(text, end, language):
+    hyphen = _HYPHENED_UNIT.match(text, end) if language.code == "en" else None
+    if unit := units.match(text, hyphen.end() if hyphen else end, language):
         gender = "f" if units.is_feminine(unit[1], language) else "m"
         plural = last is not None or not _is_singular(first, language)
-        noun = units.name(unit[1], language, plural=plural)
-        return f"{_span(first, last, language, gender)} {noun}", unit[0]
+        if hyphen or (attributive and _FOLLOWING_NOUN.match(text, unit[0])):
+            plural = False
+        said = f"{_span(first, last, language, gender)} "
+        said += units.name(unit[1], language, plural=plural)
+        if unit[1].endswith(".") and source.is_end(unit[0]):
+            said += "."
+        if by := _UNIT_BY.match(text, unit[0]):
+            return f"{said} {language.words['by']} ", by.end()
+        return said, unit[0]
     if last is None and (times := _TIMES.match(text, end)):
         return f"{speak(first, language)} {language.words['times']}", times.end()
     gender = gender_before_noun(source, end)
@@ -259,7 +305,11 @@ def _side(number: Number, language: Language) -> str:
 
 
 def height_rule(source: Source, at: int) -> Edit | None:
-    """`5'10"` in English."""
+    """`5'10"` and `5 ft 10 in` in English."""
+    if source.language.code == "en" and (feet := _FEET.match(source.text, at)):
+        one, ten = cardinal(int(feet[1]), "en"), cardinal(int(feet[2]), "en")
+        long = "foot" if feet[1] == "1" or _is_attributive(source, at) else "feet"
+        return Edit(at, feet.end(), f"{one} {long} {ten} inch{'' if feet[2] == '1' else 'es'}")
     found = _HEIGHT.match(source.text, at)
     if found is None or source.language.code != "en" or int(found[2]) > 11:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from speech.text import addresses, dates, numbers, quantities, symbols, words
+from speech.text import addresses, codes, dates, numbers, quantities, symbols, words
 from speech.text.language import Language
 from speech.text.lexicon import Lexicon
 from speech.text.positions import Edit
@@ -21,7 +21,7 @@ _DIGIT_RULES: tuple[Rule, ...] = (
     dates.day_first_rule,
     dates.clock_rule,
     numbers.scientific_rule,
-    numbers.short_call_rule,
+    codes.code_rule,
     numbers.release_rule,
     numbers.fraction_rule,
     numbers.ratio_rule,
@@ -35,7 +35,7 @@ _DIGIT_RULES: tuple[Rule, ...] = (
 _SYMBOL_RULES: dict[str, tuple[Rule, ...]] = {
     "+": (addresses.telephone_rule, quantities.quantity_rule),
     "(": (addresses.telephone_rule,),
-    "#": (addresses.tag_rule,),
+    "#": (codes.reference_rule, addresses.tag_rule),
     "@": (addresses.tag_rule,),
     "/": (addresses.file_rule,),
     "~": (addresses.file_rule,),
@@ -116,7 +116,9 @@ def _at_word(source: Source, at: int, word: str, follower: str) -> Edit | None:
     edit: Edit | None = None
     before = source.char_before(at)
     starts = not (before.isalnum() or before in "@_")
-    if starts and follower in _ADDRESS_MARKS:
+    if starts and follower in "-0123456789" and word.isupper():
+        edit = codes.reference_rule(source, at)
+    if edit is None and starts and follower in _ADDRESS_MARKS:
         if "@" in source.text:
             edit = addresses.email_rule(source, at)
         if edit is None and follower in ".:-0123456789":

@@ -127,6 +127,9 @@ def symbol_rule(source: Source, at: int) -> Edit | None:
         return _word(source, at, at + 1, words["per"])
     if char == "(" and after == ")" and before.isalnum():
         return Edit(at, at + 2, "")
+    if char in "$€£" and after == "/" and source.char_at(at + 2).isalpha():
+        currency = language.currencies[{"$": "$", "€": "EUR", "£": "GBP"}[char]].many
+        return Edit(at, at + 2, f"{currency} {words['per']} ")
     if char == "$" and after.isalpha():
         return Edit(at, at + 1, "")
     if char in language.symbols:

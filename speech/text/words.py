@@ -14,18 +14,20 @@ _BEFORE_NUMBER = word_set(
     "no. nos. fig. figs. vol. ch. pp. p. sec. eq. ver. ed. nr. abs. art. kap. s. bd. abb. "
     "tab. ziff. n° nº n.º núm. pág. págs. cap. chap. c. max. min. avg. std. ext."
 )
-_AFTER_NAME = word_set("inc. ltd. corp. co. jr. sr. ave. blvd. rd. st.")
+_AFTER_NAME = word_set("inc. ltd. corp. co. jr. sr. ave. blvd. rd. st. dr.")
+_STREETS = {"st.": "Street", "dr.": "Drive"}
+"""What may also be a title, before another name."""
 _SMALL_TITLES = word_set("bd bd. av.")
 """French words for streets, which stand before a name and are written small."""
 _ENDS_SENTENCE = word_set(
-    "etc. usw. uvm. u.v.m. jh. jhd. a.k.a. tsp. tbsp. cdas. cda. dept. govt. ee.uu. eeuu a.c. "
-    "d.c. ph.d."
+    "ud. uds. etc. usw. uvm. u.v.m. jh. jhd. a.k.a. tsp. tbsp. cdas. cda. dept. govt. ee.uu. "
+    "eeuu a.c. d.c. ph.d."
 ) | frozenset(
     ["et al.", "u. v. m.", "ee. uu.", "n. chr.", "v. chr.", "a. c.", "d. c.", "a. m.", "p. m.",
      "av. j.-c.", "apr. j.-c.", "o. ä.", "s. o.", ""]
 )  # fmt: skip
 """Abbreviations after which a sentence may end; the empty one stands for names and initials."""
-_DOTTED = re.compile(r"(?:[^\W\d_]\.[ ]?(?=[^\W\d_]\.)){1,7}[^\W\d_]\.")
+_DOTTED = re.compile(r"(?:[^\W\d_]\.[ -]?(?=[^\W\d_]\.)){1,7}[^\W\d_]\.")
 _INITIAL = re.compile(r"[A-ZÄÖÜÉ]\.(?=[ ][A-ZÄÖÜÉ])")
 _NAMED_BEFORE = re.compile(r"(?:^|[\s(])(?:[A-ZÄÖÜÉ][^\W\d_]*\.?)[ ]$|^[\s\"'(*]*$")
 _NEXT = re.compile(r"[ \u00a0]+([^\s])")
@@ -94,11 +96,10 @@ def title_rule(source: Source, at: int, word: str) -> Edit | None:
         if following and (following[1].isdigit() or following[1] in "IVX"):
             return Edit(at, end, said)
         return None
-    if language.code == "en" and written in _AFTER_NAME and source.word_before(at)[:1].isupper():
-        if written == "st." and not (following and following[1].isupper()):
-            said = "Street"
-        if written != "st." or said == "Street":
-            return Edit(at, end, said + _kept_stop(source, "", end))
+    is_title = written in _STREETS and following and following[1].isupper()
+    follows_name = written in _AFTER_NAME and source.word_before(at)[:1].isupper()
+    if language.code == "en" and follows_name and not is_title:
+        return Edit(at, end, _STREETS.get(written, said) + _kept_stop(source, "", end))
     joined = following and text.startswith(("and ", "und ", "et ", "y "), following.start(1))
     if (
         following

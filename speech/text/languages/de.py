@@ -82,7 +82,7 @@ LANGUAGE = Language(
         "v. chr.": "vor Christus", "u.u.": "unter Umständen", "u. s. w.": "und so weiter",
         "o. g.": "oben genannt", "z. zt.": "zur Zeit", "o.g.": "oben genannt",
         "n.chr.": "nach Christus", "v.chr.": "vor Christus", "el": "Esslöffel", "tl": "Teelöffel",
-        "jh.": "Jahrhundert", "jhd.": "Jahrhundert",
+        "jh.": "Jahrhundert", "jhd.": "Jahrhundert", "strg+": "Steuerung ",
     },
     titles={
         "dr.": "Doktor", "prof.": "Professor", "hr.": "Herr", "fr.": "Frau", "nr.": "Nummer",

@@ -61,7 +61,7 @@ LANGUAGE = Language(
         "càd": "c'est-à-dire", "qqn": "quelqu'un", "qqch": "quelque chose", "n.b.":
         "nota bene", "c. à s.": "cuillères à soupe", "c. à c.": "cuillères à café",
         "c. à café": "cuillère à café", "c. à soupe": "cuillère à soupe",
-        "vs": "contre",
+        "vs": "contre", "ctrl+": "contrôle ",
     },
     titles={
         "m.": "Monsieur", "mm.": "Messieurs", "dr.": "Docteur", "dr": "Docteur",
