@@ -98,6 +98,7 @@ async def test_the_voice_stops_when_asked(page: str, script: ScriptedLLM, quiet:
     found = await see("interrupt_socket", page, quiet)
     assert found["silentAfterMs"] < 300
     _came_with_the_voice(found)
+    assert found["shift"] < 0.01
     assert_light(found["scripts"])
 
 

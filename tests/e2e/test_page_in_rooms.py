@@ -97,7 +97,7 @@ def _ticket(rooms: Rooms, room: str, ttl_s: int = 60, **grants: bool) -> str:
     ],
     ids=["expired", "no room", "no microphone", "no ears"],
 )
-async def test_a_bad_ticket_isnamed(
+async def test_a_bad_ticket_is_named(
     scripted: Rooms, quiet: Path, ttl_s: int, grants: dict[str, bool], code: str, ended: bool
 ) -> None:
     ticket = _ticket(scripted, f"room-{secrets.token_hex(4)}", ttl_s, **grants)

@@ -57,11 +57,12 @@ async function recording(page) {
   });
 }
 
-/** What the agent's last line says, how often it grew, and since when that is so. */
+/** What the agent's last line says, how often it grew, and how much has moved about (web.dev/articles/cls). */
 const lastLine = (page) =>
   page.evaluate(() => ({
     text: [...document.querySelectorAll('.transcript li[data-who="agent"] p')].at(-1)?.textContent ?? "",
     grown: window.grown,
+    shift: window.shift,
   }));
 
 export async function interrupt(way) {
@@ -76,6 +77,10 @@ export async function interrupt(way) {
       if (now > length) window.grown += 1;
       length = now;
     }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    window.shift = 0;
+    new PerformanceObserver((list) => {
+      for (const { hadRecentInput, value } of list.getEntries()) if (!hadRecentInput) window.shift += value;
+    }).observe({ type: "layout-shift" });
   });
   await say(page, "Count for me.");
   await untilAudible(page);
@@ -94,7 +99,7 @@ export async function interrupt(way) {
     performance.getEntriesByType("resource").flatMap(({ name }) => /assets\/([^/]+\.js)$/.exec(name)?.[1] ?? []),
   );
   await close();
-  return { silentAfterMs: lastSound - pressed, text, mark, shown: shown.text, grown: shown.grown, scripts };
+  return { silentAfterMs: lastSound - pressed, text, mark, shown: shown.text, grown: shown.grown, shift: shown.shift, scripts };
 }
 
 export async function restart() {
@@ -143,7 +148,9 @@ export async function asleep(way) {
   await ask("start");
   await session.send("Page.setWebLifecycleState", { state: "active" });
   await page.waitForFunction(() => !document.querySelector(".problem"));
-  await page.locator(".log li", { hasText: "disconnected" }).first().waitFor({ state: "attached" });
+  // LiveKit's client joins the room of the new server by itself; the old agent is not in it.
+  const lost = way === "socket" ? "disconnected" : "agent left";
+  await page.locator(".log li", { hasText: lost }).first().waitFor({ state: "attached" });
   await state(page, "listening");
   await say(page, "Good morning.");
   await answered(page);
