@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import SpeechError
 from speech.piper import PiperEngine
+from speech.piper.engine import RUN_THREADS
 from speech.piper.graph import DURATION_NOISE, PRIOR_NOISE, with_noise_inputs
 from speech.piper.utterance import Utterance
 from tests.integration import piper_variants as variants
@@ -53,7 +54,9 @@ async def test_speakers_sound_different_and_equal_the_whole_decode(
     voice = engine.load(path)
     assert voice.streams
     assert voice.speaker_id("b") == voice.speaker_id(1) == 1
-    session = onnxruntime.InferenceSession(with_noise_inputs(model).SerializeToString())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = RUN_THREADS
+    session = onnxruntime.InferenceSession(with_noise_inputs(model).SerializeToString(), options)
     ids, _ = voice.ids(voice.phonemize("Who is it that speaks?")[0])
     sounds = []
     for speaker in (0, 2):
