@@ -28,6 +28,7 @@ from speech.text import Lexicon, Spoken
 
 MAX_TEXT_CHARS = 200_000
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
+MAX_PAUSE_S = 60.0
 WHOLE_SLACK_S = 1.0
 """How long the later pieces of a whole may wait for streams that are heard meanwhile."""
 CLAUSE_PAUSE_S = 0.12
@@ -180,7 +181,7 @@ class PiperEngine:
             speaker: Name or number, for voices that have several.
             speed: 2.0 is twice as fast; 0.25 to 4.
             sample_rate_hz: Of the sound; the voice's own by default.
-            sentence_pause_s: Silence between sentences.
+            sentence_pause_s: Silence between sentences, up to MAX_PAUSE_S.
             paragraph_pause_s: Silence between paragraphs.
             seed: Makes the sound the same each time.
             whole: Nobody listens before the end: the pieces are as large as saves work, and the
@@ -188,7 +189,7 @@ class PiperEngine:
 
         Raises:
             SpeechError: `text_too_long`, `voice_not_found`, `voice_invalid`, `audio_invalid` for
-                a rate or speed out of range, `synthesis_failed`.
+                a rate, speed or pause out of range, `synthesis_failed`.
             ConfigError: `disk_full`.
         """
         written = text.written if isinstance(text, Spoken) else text
@@ -202,8 +203,13 @@ class PiperEngine:
             raise SpeechError(
                 "audio_invalid", f"A speed of {speed} is not between {MIN_SPEED} and {MAX_SPEED}."
             )
+        for pause_s in (sentence_pause_s, paragraph_pause_s):
+            if not 0 <= pause_s <= MAX_PAUSE_S:
+                raise SpeechError(
+                    "audio_invalid", f"A pause of {pause_s} s is not between 0 and {MAX_PAUSE_S} s."
+                )
         loaded = await self.ready(voice)
-        rate_hz = sample_rate_hz or loaded.sample_rate_hz
+        rate_hz = loaded.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
         speaking = _Speaking(
             written,
             loaded,

@@ -174,6 +174,20 @@ async def test_a_speed_out_of_range_is_refused(engine: PiperEngine, speed: float
         await engine.synthesize("Too fast.", speed=speed)
 
 
+@pytest.mark.parametrize("pause_s", [-1.0, 61.0, 1e9, float("nan")])
+async def test_a_pause_out_of_range_is_refused(engine: PiperEngine, pause_s: float) -> None:
+    with pytest.raises(SpeechError, match=f"pause of {pause_s} s"):
+        await engine.synthesize("One. Two.", sentence_pause_s=pause_s)
+    with pytest.raises(SpeechError, match=f"pause of {pause_s} s"):
+        await engine.synthesize("One. Two.", paragraph_pause_s=pause_s)
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, 7, 10**9])
+async def test_a_rate_out_of_range_is_refused(engine: PiperEngine, rate_hz: int) -> None:
+    with pytest.raises(SpeechError, match=f"sample rate of {rate_hz} Hz"):
+        await engine.synthesize("Too fast.", sample_rate_hz=rate_hz)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=60))
 async def test_any_text_speaks_or_is_silent(engine: PiperEngine, text: str) -> None:
