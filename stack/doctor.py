@@ -20,6 +20,7 @@ from rich.text import Text
 from agent_worker.flow_executor import key_header
 from protocol.errors import ParleyError
 from protocol.settings import load_settings
+from speech.settings import SpeechSettings
 from stack import livekit_keys, livekit_server, llm_server, ports
 from stack.llm_choice import choose_llm
 from stack.models import suggestion
@@ -97,10 +98,12 @@ async def examine() -> AsyncIterator[Finding]:
     yield _tool(
         "node", "builds the page; the stack runs without it", "Install Node.js 20 or newer."
     )
-    yield await _guarded("voice", _voice)
+    wrong = any(finding.state is State.BAD for finding in wrong_settings)
+    chosen = None if wrong else load_settings(SpeechSettings).piper_voice
+    yield await _guarded("voice", lambda: _voice(chosen))
     yield await _guarded("ears", _ears)
     yield await _guarded("devices", _devices)
-    if any(finding.state is State.BAD for finding in wrong_settings):
+    if wrong:
         return
     settings = load_settings(StackSettings)
     yield await _guarded("model", _model)
@@ -175,12 +178,12 @@ def _tool(name: str, purpose: str, remedy: str) -> Finding:
     return Finding(name, State.OK, found)
 
 
-async def _voice() -> Finding:
+async def _voice(chosen: str | None) -> Finding:
     from speech.piper import PiperEngine
 
     started = time.monotonic()
     async with PiperEngine() as engine:
-        spoken = await engine.synthesize(TEST_SENTENCE)
+        spoken = await engine.synthesize(TEST_SENTENCE, voice=chosen)
     if not len(spoken.samples):
         return Finding("voice", State.BAD, "the voice gave no sound", "Reinstall: make clean run.")
     return Finding(

@@ -59,6 +59,17 @@ async def test_a_taken_port_is_bad(fresh: Path, monkeypatch: pytest.MonkeyPatch)
     assert f"port {number} for the worker's health page is in use" in found["ports"].detail
 
 
+async def test_the_voice_that_was_chosen_is_tried(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIPER_VOICE", raising=False)
+    (fresh / ".env").write_text("PIPER_VOICE=voices/gone.onnx")
+    found = await findings()
+    assert found["voice"].state is State.BAD
+    assert found["voice"].detail == "There is no voice file voices/gone.onnx."
+    assert found["ears"].state is State.OK
+
+
 @pytest.mark.parametrize("line", ["TOKEN_TTL_S=soon", "VAD_SILENCE_S=9", "LIVEKIT_PORT=0"])
 async def test_wrong_settings_of_any_process_are_named(
     fresh: Path, monkeypatch: pytest.MonkeyPatch, line: str
