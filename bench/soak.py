@@ -60,7 +60,7 @@ def soak(
     steady_minutes = minutes / 2 if steady_minutes is None else min(steady_minutes, minutes)
     result = asyncio.run(measure(Result(minutes, steady_minutes), callers, clients, seed))
     if as_json:
-        sys.stdout.write(json.dumps(_as_json(result), indent=2) + "\n")
+        sys.stdout.write(json.dumps(_as_json(result), indent=2, allow_nan=False) + "\n")
     else:
         _show(result, Console())
     raise typer.Exit(0 if result.sound else 1)
@@ -104,13 +104,20 @@ def _as_json(result: Result) -> dict[str, Any]:
         "unended": result.unended,
         "died": result.died,
         "growth_in_10_min": {
-            process: {
-                name: {**asdict(found), "interval": found.interval, "verdict": found.verdict}
-                for name, found in _growths(looks).items()
-            }
+            process: {name: _growth_as_json(found) for name, found in _growths(looks).items()}
             for process, looks in result.looks.items()
         },
         "looks": {name: [asdict(seen) for seen in looks] for name, looks in result.looks.items()},
+    }
+
+
+def _growth_as_json(found: Growth) -> dict[str, Any]:
+    told = found.grows is not None
+    return {
+        **asdict(found),
+        "error": found.error if told else None,
+        "interval": found.interval if told else None,
+        "verdict": found.verdict,
     }
 
 

@@ -262,8 +262,7 @@ class Storm:
                         if seen:
                             url, query = f"{base}/turns/{turn_id}/events", {"after": str(seen)}
                     elif source.response.status_code < 500:
-                        await source.response.aread()
-                        return str(source.response.json().get("code"))
+                        return await _refusal(source.response)
             if not ends:
                 await asyncio.sleep(0.5)
         if ends != 1 and not self._faults_since(began_s):
@@ -294,8 +293,7 @@ class Storm:
                             ended = "left by the client"
                             break
                 else:
-                    await source.response.aread()
-                    ended = f"{source.response.status_code} {source.response.json()['code']}"
+                    ended = await _refusal(source.response)
         except httpx.TransportError as error:
             ended = type(error).__name__ if ended == NO_ANSWER else ended
         ends = kinds["done"] + kinds["error"]
@@ -338,8 +336,9 @@ class Storm:
         assert self._backend is not None
         assert self._worker is not None
         for process in (self._backend.process, self._worker):
-            if not process.alive:
-                self.result.died.append(f"{process.name}:\n{process.tail()}")
+            words = f"{process.name}:\n{process.tail()}"
+            if not process.alive and words not in self.result.died:
+                self.result.died.append(words)
 
     async def _look(self, at_s: float) -> None:
         assert self._backend is not None
@@ -366,11 +365,21 @@ class Storm:
                         self.result.doubled.append(f"{session}/{turn_id}")
 
 
+async def _refusal(response: httpx.Response) -> str:
+    """Status and code of an answer that is no stream."""
+    text = await response.aread()
+    with suppress(ValueError, KeyError, TypeError):
+        return f"{response.status_code} {json.loads(text)['code']}"
+    return f"{response.status_code} without a code"
+
+
 async def _stopped(process: Process) -> None:
     """Holds a process still for a moment."""
     process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(STOPPED_S)
-    process.send_signal(signal.SIGCONT)
+    try:
+        await asyncio.sleep(STOPPED_S)
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 async def _or_left(caller: Caller, work: Coroutine[Any, Any, Any]) -> None:

@@ -69,7 +69,7 @@ def _tells_something(record: logging.LogRecord) -> bool:
     return not any(text in record.getMessage() for text in _OF_EVERY_CALL)
 
 
-_TICKET = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
+_TICKET = re.compile(r"(?<![\w-])eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 """A JSON Web Token (RFC 7519). LiveKit repeats a ticket to a room that it refuses, and its native
 library says so."""
 

@@ -117,7 +117,7 @@ class Interrupted(VoiceMessage):
     message_id: str
     heard_text: str
     """What had sounded by then."""
-    estimated: bool
+    estimated: bool = False
     """That is a guess: the voice does not tell when its words sound."""
 
 

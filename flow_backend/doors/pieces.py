@@ -42,9 +42,12 @@ class PieceBuffer:
 
     def tick(self, idle_ms: float) -> list[str]:
         """Gives what is there if it looks complete, when nothing has come for some time."""
-        text = self._text.rstrip()
-        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-        if idle_ms < IDLE_MS or not ends or ends[-1] < len(text):
+        if idle_ms < IDLE_MS:
+            return []
+        sentences = sentence_buffer()
+        sentences.push(self._text)
+        sentences.tick(idle_ms)
+        if sentences.flush():
             return []
         self._first = None
         return self.flush()

@@ -53,6 +53,13 @@ class TextOver:
 Spoken = Text | Audio | Failed | TextOver
 
 
+class _Woken:
+    """Nothing happened, but there is work to watch now."""
+
+
+_Event = Spoken | _Woken | ParleyError | None
+
+
 class Splitter(Protocol):
     """Cuts a stream of text into pieces to be spoken."""
 
@@ -150,7 +157,7 @@ class _Run:
         self._voice = voice
         self._in_order = in_order
         self._limits = limits
-        self._events: asyncio.Queue[Spoken | ParleyError | None] = asyncio.Queue(limits.ahead)
+        self._events: asyncio.Queue[_Event] = asyncio.Queue(limits.ahead)
         self._places = asyncio.Semaphore(limits.parallel)
         self._jobs: list[asyncio.Task[None]] = []
         self._guess: _Guess | None = None
@@ -165,7 +172,8 @@ class _Run:
             try:
                 async with asyncio.timeout_at(deadline if self._unfinished else None):
                     event = await self._events.get()
-                break
+                if not isinstance(event, _Woken):
+                    break
             except TimeoutError as error:
                 if self._progress_at + self._limits.stall_s > deadline:
                     continue
@@ -210,6 +218,8 @@ class _Run:
 
     def _stalled(self) -> None:
         self._start(self._splitter.tick(IDLE_S * 1000))
+        if not self._events.full():
+            self._events.put_nowait(_Woken())
 
     def _guess_first(self) -> None:
         """Begins the first piece, if it looks complete."""
@@ -301,7 +311,7 @@ class _Outlet:
 
     def __init__(
         self,
-        events: asyncio.Queue[Spoken | ParleyError | None],
+        events: asyncio.Queue[_Event],
         previous: asyncio.Future[None] | None,
         note_progress: Callable[[], None],
     ) -> None:

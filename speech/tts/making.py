@@ -100,6 +100,9 @@ class Making:
             self._end(error)
         else:
             self._end(None)
+        finally:
+            # A voice may also end with a cancellation of its own.
+            self._end(SpeechError("synthesis_failed", "The voice ended by itself."))
 
     def _add(self, chunk: SpeechChunk) -> None:
         self._held.append(chunk)

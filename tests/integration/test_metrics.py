@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -77,7 +78,8 @@ async def test_turns_are_counted_by_their_end() -> None:
     assert found["parley_llm_tokens_total{kind=completion}"] > 0
     assert found["parley_sessions"] == 1
     assert found["parley_asyncio_tasks"] > 1
-    assert found["parley_python_small_objects"] > 100_000
+    # None with PYTHONMALLOC=malloc.
+    assert found["parley_python_small_objects"] > 100_000 or "PYTHONMALLOC" in os.environ
     assert "parley_heap_used_bytes" in found
     assert found["parley_http_responses_total{route=/api/flows/{flow_id},status=404}"] == 1
 

@@ -87,11 +87,11 @@ class Held(TTSProvider):
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.closed = asyncio.Event()
-        self._steps: defaultdict[str, asyncio.Queue[Exception | int | None]] = defaultdict(
+        self._steps: defaultdict[str, asyncio.Queue[BaseException | int | None]] = defaultdict(
             asyncio.Queue
         )
 
-    def make(self, *steps: Exception | int | None, of: str = "a") -> None:
+    def make(self, *steps: BaseException | int | None, of: str = "a") -> None:
         """Chunks of a value; None ends, an exception fails."""
         for step in steps:
             self._steps[of].put_nowait(step)
@@ -109,7 +109,7 @@ class Held(TTSProvider):
         self.closed.clear()
         try:
             while (step := await self._steps[text].get()) is not None:
-                if isinstance(step, Exception):
+                if isinstance(step, BaseException):
                     raise step
                 yield SpeechChunk(np.full(10, step, np.int16), 24_000, (), False)
         finally:
@@ -230,6 +230,20 @@ async def test_a_failure_reaches_all_and_the_next_try_begins_anew() -> None:
     inner.make(2, None)
     await again.task
     assert (again.heard, cache.misses) == ([2], 2)
+
+
+async def test_a_voice_that_is_cancelled_by_itself_fails_for_all() -> None:
+    inner = Held()
+    tts = CachedTTS(inner, AudioCache())
+    listeners = [Listener(tts.stream("a")) for _ in range(2)]
+    inner.make(1, asyncio.CancelledError())
+    for listener in listeners:
+        with pytest.raises(SpeechError, match="by itself"):
+            await listener.task
+    again = Listener(tts.stream("a"))
+    inner.make(2, None)
+    await again.task
+    assert again.heard == [2]
 
 
 async def test_closing_the_voice_ends_who_listens() -> None:

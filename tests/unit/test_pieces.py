@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +73,13 @@ def test_what_is_complete_leaves_when_the_text_stalls() -> None:
     assert buffer.push(" fall. ") == []
     assert buffer.tick(1000) == [" And they fall. "]
     assert buffer.flush() == []
+
+
+@pytest.mark.parametrize("text", ["It costs 3.", "Please ask Dr.", "```\ncode.", "He said (yes."])
+@pytest.mark.parametrize("before", ["", "The tides rise. "])
+def test_what_may_go_on_waits_for_more(before: str, text: str) -> None:
+    buffer = PieceBuffer(100)
+    buffer.push(before)
+    buffer.push(text)
+    assert buffer.tick(1000) == []
+    assert buffer.flush() == [before[-1:] + text]

@@ -10,11 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from flow_backend.doors import speaking
 from flow_backend.doors.speaking import Audio, Failed, Limits, Spoken, Text, TextOver, Voice, speak
 from protocol.errors import ParleyError, ProviderError, StreamError
 from speech.chunk import SpeechChunk
 from speech.tts.base import TTSProvider
 from speech.tts.base import Voice as VoiceRow
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is slow enough for a stall that is not meant."""
+    monkeypatch.setattr(speaking, "IDLE_S", 3600)
 
 
 class Lines:
@@ -350,7 +357,10 @@ async def test_nothing_is_guessed_with_a_voice_that_costs_money() -> None:
 
 
 @pytest.mark.parametrize("tts", [FreeTTS(), Noting()], ids=["guessed", "not guessed"])
-async def test_what_looks_complete_is_spoken_while_the_model_is_busy(tts: Noting) -> None:
+async def test_what_looks_complete_is_spoken_while_the_model_is_busy(
+    tts: Noting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaking, "IDLE_S", 0.5)
     heard = asyncio.Event()
 
     async def source() -> AsyncGenerator[str, None]:
@@ -365,3 +375,20 @@ async def test_what_looks_complete_is_spoken_while_the_model_is_busy(tts: Noting
             heard.set()
     assert tts.tries == {"chunk": 2}
     assert seen[-1] == "audio 1 last"
+
+
+async def test_a_voice_that_stalls_while_the_model_is_busy_ends_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speaking, "IDLE_S", 0.3)
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "wait for ever,chunk"
+        await asyncio.Event().wait()
+
+    tts = ToldTTS()
+    with pytest.raises(StreamError) as caught:
+        async for _ in speak(source(), Lines(), Voice(tts), limits=Limits(stall_s=0.05)):
+            pass
+    assert caught.value.code == "stream_stalled"
+    assert tts.open == 0
