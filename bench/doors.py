@@ -94,12 +94,14 @@ class Server:
 
 
 @contextmanager
-def serving(cache_mb: int) -> Iterator[Server]:
+def serving(cache_mb: int, *, silent: bool = False) -> Iterator[Server]:
     """A backend in a process of its own.
 
     With a cache its Python objects are given out by malloc, too, which tells what is in use.
     """
     command = [sys.executable, "-m", "bench.doors_server", str(cache_mb)]
+    if silent:
+        command.append("silent")
     environment = {**os.environ, "PYTHONMALLOC": "malloc"} if cache_mb else None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -329,12 +331,15 @@ def doors(
     minutes: Annotated[
         float, typer.Option(min=0, help="Go on answering on them for so long, every ten seconds.")
     ] = 0,
+    silent: Annotated[
+        bool, typer.Option("--silent", help="Answer on them at once, without a voice.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time each door beside the engine alone, and weigh connections of `/ws`."""
     with serving(cache_mb=0) as server:
         firsts = asyncio.run(times(server.url, rounds))
-    with serving(cache_mb=64) as server:
+    with serving(cache_mb=64, silent=silent) as server:
         held = asyncio.run(memory(server, connections, answers, minutes))
     if as_json:
         rows = {name.strip(): asdict(first) for name, first in firsts.items()}

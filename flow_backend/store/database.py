@@ -251,6 +251,8 @@ def _make_engine(url: str, statement_s: float | None = None) -> AsyncEngine:
             "synchronous=NORMAL",
             "busy_timeout=5000",
             "foreign_keys=ON",
+            # KiB for each connection: what it reads again the system's own cache has.
+            "cache_size=-256",
             # What is deleted or replaced does not stay in free pages.
             "secure_delete=ON",
         ):
