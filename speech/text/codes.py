@@ -31,6 +31,7 @@ _REFERENCE = re.compile(
 _COLOUR = re.compile(r"#(?:[0-9A-Fa-f]{3}){1,2}(?!\w)")
 _MIXED = re.compile(r"(?=[A-Z\d]*\d)[A-Z][A-Z\d]{4,11}(?![\w-])")
 _PARTS = re.compile(r"[A-Z]+|\d+")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _MIN_PARTS = 3
 """Runs of letters and of digits that nobody reads as words and numbers."""
 _MIN_DIGITS = 4
@@ -80,4 +81,5 @@ def reference_rule(source: Source, at: int) -> Edit | None:
 def _is_reference(code: str, parts: list[str]) -> bool:
     """Whether groups joined by hyphens hold enough digits: no aircraft, paper size or model."""
     numbers = [part for part in parts if part.isdigit()]
-    return "-" in code and (len(numbers) > 1 or len(numbers[0]) >= _MIN_DIGITS)
+    long = len(numbers[0]) >= _MIN_DIGITS and not _YEAR.fullmatch(numbers[0])
+    return "-" in code and (len(numbers) > 1 or long)
