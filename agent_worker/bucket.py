@@ -268,4 +268,4 @@ class Mover:
 
 
 def _whole(folder: Path) -> list[Path]:
-    return [account for account, _ in recordings.accounts(folder)]
+    return [path for path, _ in recordings.accounts(folder) if OURS.fullmatch(path.name)]
