@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from protocol import recordings
-from protocol.recordings import ACCOUNT_SUFFIX, SOUND_SUFFIX, BucketSettings
+from protocol.recordings import ACCOUNT_SUFFIX, OURS, SOUND_SUFFIX, BucketSettings
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 10.0
 """How often the folder is looked into."""
+ORPHAN_AFTER = timedelta(days=1)
+"""After which sound without an account is no longer on its way."""
 FORGET_S = 6 * 3600.0
 """How often recordings that are too old are looked for in the bucket."""
 MOST_WAIT_S = 300.0
@@ -38,9 +40,6 @@ PIECES_AT_ONCE = 2
 """Of 5 MB each, of a sound that is sent in pieces."""
 MOVING = ".moving"
 """Locked by the worker that moves recordings out of the folder."""
-OURS = re.compile(
-    rf"\d{{8}}T\d{{6}}\.\d{{6}}Z[-0-9a-f]*({re.escape(SOUND_SUFFIX)}|{re.escape(ACCOUNT_SUFFIX)})"
-)
 
 _XML = ': <?xml version="1.0" encoding="UTF-8"?>'
 
@@ -123,14 +122,36 @@ class Bucket:
         for name in (account.removesuffix(ACCOUNT_SUFFIX) + SOUND_SUFFIX, account):
             await self._delete(name)
 
+    async def delete_sound_alone(self, account: str) -> None:
+        """Deletes a recording's sound unless its account is there, too.
+
+        Raises:
+            BucketError: It was not deleted.
+        """
+        with _told():
+            try:
+                await obstore.head_async(self._store, account)
+            except FileNotFoundError:
+                await self._delete(account.removesuffix(ACCOUNT_SUFFIX) + SOUND_SUFFIX)
+
     async def forget_old(self, *, older_than: timedelta) -> int:
         """Deletes sound and accounts that were sent so long ago; gives how many objects.
+
+        Sound to which no account came within a day goes, too: its person's data were deleted while
+        it was sent, and whoever sent it was killed.
 
         Raises:
             BucketError: Not all could be deleted.
         """
-        before = datetime.now(UTC) - older_than
-        old = [name for name, sent_at in await self._objects() if sent_at < before]
+        now = datetime.now(UTC)
+        objects = await self._objects()
+        names = {name for name, _ in objects}
+        old = [
+            name
+            for name, sent_at in objects
+            if sent_at < now - older_than
+            or (sent_at < now - ORPHAN_AFTER and _account_of(name) not in names)
+        ]
         for name in old:
             await self._delete(name)
         return len(old)
@@ -157,6 +178,10 @@ class Bucket:
     async def _delete(self, name: str) -> None:
         with _told(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, name)
+
+
+def _account_of(name: str) -> str:
+    return name.removesuffix(SOUND_SUFFIX).removesuffix(ACCOUNT_SUFFIX) + ACCOUNT_SUFFIX
 
 
 @contextmanager
@@ -191,6 +216,10 @@ class Mover:
         self._kept = timedelta(days=kept_days)
         self._look_s = look_s
         self._task: asyncio.Task[None] | None = None
+        self._begun: set[Path] = set()
+        """Accounts of recordings whose sound may be in the bucket without them."""
+        self._deleted: set[Path] = set()
+        """Those among them that were deleted here while they were sent."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="recordings to the bucket")
@@ -220,21 +249,39 @@ class Mover:
         with self._alone() as alone:
             if not alone:
                 return 0
-            for account in await asyncio.to_thread(_whole, self._folder):
+            whole = await asyncio.to_thread(_whole, self._folder)
+            for account in sorted({*whole, *self._begun}):
                 await self._move_one(account)
                 moved += 1
         return moved
 
     async def _move_one(self, account: Path) -> None:
+        if await asyncio.to_thread(account.exists):
+            self._begun.add(account)
+            try:
+                await self._send(account)
+            except BucketError:
+                if await asyncio.to_thread(account.exists):
+                    raise
+            if await asyncio.to_thread(account.exists):
+                self._begun.discard(account)
+                await asyncio.to_thread(recordings.delete, account)
+                return
+            # Who deletes a person's data looked into the bucket too early, perhaps.
+            self._deleted.add(account)
+        if account in self._deleted:
+            await self._bucket.delete(account.name)
+        else:
+            # Deleted between two tries; or another worker has moved it.
+            await self._bucket.delete_sound_alone(account.name)
+        self._begun.discard(account)
+        self._deleted.discard(account)
+
+    async def _send(self, account: Path) -> None:
         sound = account.with_suffix(SOUND_SUFFIX)
         if await asyncio.to_thread(sound.exists):
             await self._bucket.put(sound)
         await self._bucket.put(account)
-        if await asyncio.to_thread(account.exists):
-            await asyncio.to_thread(recordings.delete, account)
-        else:
-            # Its person's data were deleted meanwhile.
-            await self._bucket.delete(account.name)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -17,6 +18,11 @@ SOUND_SUFFIX = ".ogg"
 ACCOUNT_SUFFIX = ".json"
 PART_SUFFIX = ".part"
 """Behind the others while a file is written."""
+OURS = re.compile(
+    rf"\d{{8}}T\d{{6}}\.\d{{6}}Z(-[0-9a-f]{{8}})?"
+    rf"({re.escape(SOUND_SUFFIX)}|{re.escape(ACCOUNT_SUFFIX)})"
+)
+"""Names that recordings get, without what stands behind them while they are written."""
 
 
 class BucketSettings(EnvSettings):
@@ -87,12 +93,12 @@ def delete(account: Path) -> None:
 def forget_old(folder: Path, *, older_than_s: float) -> int:
     """Deletes sound and accounts that were last written so long ago; gives how many files.
 
-    Parts that a worker left behind when it was killed are among them.
+    Parts that a worker left behind when it was killed are among them, strangers' files are not.
     """
     before = time.time() - older_than_s
     forgotten = 0
-    for suffix in (SOUND_SUFFIX, ACCOUNT_SUFFIX):
-        for path in (*folder.glob(f"2*Z*{suffix}"), *folder.glob(f"2*Z*{suffix}{PART_SUFFIX}")):
+    for path in list(folder.iterdir()):
+        if OURS.fullmatch(path.name.removesuffix(PART_SUFFIX)):
             # Other calls give their files names, or delete old ones, meanwhile.
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:

@@ -87,8 +87,9 @@ def delete(
         if not any(found.values()):
             return
         typer.confirm("Delete all this for good?", abort=True)
-    gone = asyncio.run(_ask("delete", person))
-    gone["recordings"] = asyncio.run(_recordings(person, gone, delete=True))
+    # The database goes last: by its sessions recordings are found again if this breaks off.
+    names = asyncio.run(_recordings(person, asyncio.run(_ask("find", person)), delete=True))
+    gone = {**asyncio.run(_ask("delete", person)), "recordings": names}
     _show(gone, as_json=as_json, deleted=True)
 
 
@@ -96,15 +97,25 @@ async def _recordings(person: Person, found: dict[str, Any], *, delete: bool = F
     """Accounts of the person's recordings, in the folder of this machine and in the bucket.
 
     The folder comes first: what is on its way to the bucket is found there, or deleted there.
+
+    Raises:
+        ConfigError: Not all were found, or deleted.
     """
     settings = load_settings(StackSettings)
     ids = {*person.sessions, *(session["session_id"] for session in found["sessions"])}
     names = []
+    again = " The sessions are still in the database: run this command again." if delete else ""
     if settings.recordings_dir is not None:
         for account in recordings.of_sessions(settings.recordings_dir, ids):
             names.append(str(account))
-            if delete:
-                recordings.delete(account)
+            try:
+                if delete:
+                    recordings.delete(account)
+            except OSError as error:
+                raise ConfigError(
+                    "start_failed",
+                    f"{error.filename} was not deleted: {error.strerror}.{again}",
+                ) from error
     if settings.recordings_bucket is not None:
         bucket = Bucket(settings)
         try:
@@ -115,7 +126,8 @@ async def _recordings(person: Person, found: dict[str, Any], *, delete: bool = F
         except BucketError as error:
             raise ConfigError(
                 "start_failed",
-                f"{bucket.name} was not looked through, and may hold recordings: {error}",
+                f"{bucket.name} was not looked through to its end, and may hold recordings: "
+                f"{error}.{again}",
             ) from error
     return names
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,11 +19,13 @@ from typer.testing import CliRunner
 from agent_worker.agent import serve
 from agent_worker.bucket import Bucket, BucketError, Mover
 from agent_worker.settings import WorkerSettings
+from protocol import recordings
 from protocol.errors import ConfigError
 from protocol.recordings import BucketSettings
 from protocol.settings import load_settings
 from stack.ports import free_port
 from stack.privacy import app
+from tests.integration.backend_server import serve_backend
 from tests.integration.s3_server import SECRET, S3Server, s3_server
 from tests.integration.test_worker_health import LiveKit
 from tests.integration.test_worker_health import settings as worker_settings
@@ -189,19 +192,75 @@ async def test_one_worker_moves_at_a_time(server: S3Server, calls: Path) -> None
     assert left(calls) == set()
 
 
+@pytest.mark.parametrize("suffix", [".ogg", ".json"])
 async def test_a_recording_that_is_deleted_on_its_way_does_not_arrive(
-    server: S3Server, calls: Path
+    server: S3Server, calls: Path, suffix: str
 ) -> None:
     class Deleted(Bucket):
         async def put(self, path: Path) -> None:
             await super().put(path)
-            if path.suffix == ".json":
+            if path.suffix == suffix:
                 # As `parley privacy delete` does, here and then in the bucket.
-                for file in (path, path.with_suffix(".ogg")):
-                    file.unlink()
+                recordings.delete(path.with_suffix(".json"))
 
     record(calls)
-    assert await Mover(calls, Deleted(settings(server)), kept_days=30).move() == 1
+    await Mover(calls, Deleted(settings(server)), kept_days=30).move()
+    assert server.objects == set()
+
+
+@pytest.mark.parametrize("is_moved_by_another", [False, True])
+async def test_a_recording_that_is_deleted_between_two_tries_goes_from_the_bucket(
+    server: S3Server, calls: Path, *, is_moved_by_another: bool
+) -> None:
+    class Away(Bucket):
+        is_away = True
+        """From behind the sound."""
+
+        async def put(self, path: Path) -> None:
+            if self.is_away and path.suffix == ".json":
+                raise BucketError("away")
+            await super().put(path)
+
+    record(calls)
+    bucket = Away(settings(server))
+    mover = Mover(calls, bucket, kept_days=30)
+    with pytest.raises(BucketError):
+        await mover.move()
+    assert server.objects == {f"{NAME}.ogg"}
+    bucket.is_away = False
+    if is_moved_by_another:
+        await Mover(calls, Bucket(settings(server)), kept_days=30).move()
+    else:
+        recordings.delete(calls / f"{NAME}.json")
+    await mover.move()
+    assert server.objects == ({f"{NAME}.ogg", f"{NAME}.json"} if is_moved_by_another else set())
+
+
+async def test_a_deletion_that_the_bucket_does_not_take_is_repeated(
+    server: S3Server, calls: Path
+) -> None:
+    class Away(Bucket):
+        is_away = True
+        """From behind the account."""
+
+        async def put(self, path: Path) -> None:
+            await super().put(path)
+            if path.suffix == ".json":
+                recordings.delete(path)
+
+        async def delete(self, account: str) -> None:
+            if self.is_away:
+                raise BucketError("away")
+            await super().delete(account)
+
+    record(calls)
+    bucket = Away(settings(server))
+    mover = Mover(calls, bucket, kept_days=30)
+    with pytest.raises(BucketError):
+        await mover.move()
+    assert server.objects == {f"{NAME}.ogg", f"{NAME}.json"}
+    bucket.is_away = False
+    await mover.move()
     assert server.objects == set()
 
 
@@ -215,6 +274,19 @@ async def test_old_recordings_are_forgotten_and_strange_objects_stay(server: S3S
     bucket = Bucket(settings(server))
     assert await bucket.forget_old(older_than=timedelta(days=30)) == 2
     assert {name.partition(".")[0] for name in server.objects} == {"20261121T100000", "album"}
+
+
+async def test_sound_to_which_no_account_came_is_forgotten(server: S3Server) -> None:
+    two_days_ago = time.time() - 2 * 86_400
+    for hour, is_whole, is_new in ((10, False, False), (11, True, False), (12, False, True)):
+        name = f"20261121T{hour}0000.000000Z-00000000"
+        record(server.folder, name)
+        if not is_whole:
+            (server.folder / f"{name}.json").unlink()
+        for path in () if is_new else server.folder.glob(f"{name}*"):
+            os.utime(path, (two_days_ago, two_days_ago))
+    await Bucket(settings(server)).forget_old(older_than=timedelta(days=30))
+    assert {name[9:11] for name in server.objects} == {"11", "12"}
 
 
 def test_a_persons_recordings_are_found_and_deleted_in_folder_and_bucket(
@@ -251,6 +323,50 @@ def test_a_persons_recordings_are_found_and_deleted_in_folder_and_bucket(
     unknown = runner.invoke(app, ["find", "--session", "room-1"])
     assert isinstance(unknown.exception, ConfigError)
     assert "may hold recordings" in str(unknown.exception)
+
+
+def test_a_deletion_that_broke_off_finds_the_rest_when_it_is_repeated(
+    server: S3Server, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/parley.db"
+
+    async def fill() -> str:
+        async with serve_backend(["Hi."], database_url=url) as backend:
+            opened = await backend.client.post(
+                "/api/flows/default/sessions", json={"metadata": {"phone": "+49123"}}
+            )
+            session_id: str = opened.json()["session_id"]
+            await backend.turn(session_id, "hello", flow="default")
+        return session_id
+
+    session_id = asyncio.run(fill())
+    record(calls, session_id=session_id)
+    record(server.folder, "20261121T110000.000000Z-00000000", session_id)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        **server.settings,
+        "DATABASE_URL": url,
+        "BACKEND_PORT": "1",
+        "RECORDINGS_DIR": str(calls),
+    }.items():
+        monkeypatch.setenv(name, value)
+    delete = ["delete", "--metadata", "phone=+49123", "--yes"]
+    runner = CliRunner()
+    monkeypatch.setenv("S3_URL", "http://127.0.0.1:1")
+    away = runner.invoke(app, delete).exception
+    assert "run this command again" in str(away)
+    record(calls, session_id=session_id)
+    (calls / f"{NAME}.ogg").unlink()
+    (calls / f"{NAME}.ogg").mkdir()
+    stuck = runner.invoke(app, delete).exception
+    assert isinstance(stuck, ConfigError)
+    assert f"{NAME}.ogg was not deleted" in str(stuck)
+    (calls / f"{NAME}.ogg").rmdir()
+    monkeypatch.setenv("S3_URL", server.url)
+    done = runner.invoke(app, delete)
+    assert "Deleted 1 sessions, 0 conversations and 2 recordings" in done.output
+    assert left(calls) == server.objects == set()
+    assert "Nothing is kept" in runner.invoke(app, ["find", *delete[1:3]]).output
 
 
 @pytest.mark.parametrize(

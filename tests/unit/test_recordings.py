@@ -40,11 +40,20 @@ def test_a_sessions_recordings_are_found_and_deleted(tmp_path: Path) -> None:
 def test_old_recordings_are_forgotten_and_strange_files_stay(tmp_path: Path) -> None:
     made(tmp_path, "20261001T100000.000000Z", "old")
     made(tmp_path, "20261121T110000.000000Z", "new")
-    strange = tmp_path / "album.ogg"
-    strange.write_bytes(b"OggS")
     (tmp_path / "20261001T110000.000000Z.ogg.part").write_bytes(b"OggS")
-    for path in (*tmp_path.glob("20261001*"), strange):
-        os.utime(path, (1_000_000_000, 1_000_000_000))
-    assert forget_old(tmp_path, older_than_s=86_400) == 3
+    made(tmp_path, "20261001T120000.000000Z-0a1b2c3d", "old")
+    strange = {
+        "album.ogg",
+        "2026-Zeitplan.json",
+        "2026-Zoo.ogg.part",
+        "20261001T120000.000000Z.mp3",
+    }
+    for name in strange:
+        (tmp_path / name).write_bytes(b"?")
+    for path in tmp_path.iterdir():
+        if not path.name.startswith("20261121"):
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert forget_old(tmp_path, older_than_s=86_400) == 5
     assert sessions(tmp_path) == ["new"]
-    assert strange.exists()
+    left = {path.name for path in tmp_path.iterdir() if not path.name.startswith("20261121")}
+    assert left == strange
