@@ -57,13 +57,17 @@ async function recording(page) {
   });
 }
 
-/** What the agent's last line says, how often it grew, and how much has moved about (web.dev/articles/cls). */
-const lastLine = (page) =>
-  page.evaluate(() => ({
-    text: [...document.querySelectorAll('.transcript li[data-who="agent"] p')].at(-1)?.textContent ?? "",
-    grown: window.grown,
-    shift: window.shift,
-  }));
+/**
+ * Stops the voice. Gives when, and at that moment: what the agent's last line says, how often it grew,
+ * and how much has moved about (web.dev/articles/cls).
+ */
+const stopVoice = (page) =>
+  page.getByRole("button", { name: "Stop the voice" }).evaluate((button) => {
+    const pressed = performance.now();
+    const text = [...document.querySelectorAll('.transcript li[data-who="agent"] p')].at(-1)?.textContent ?? "";
+    button.click();
+    return { pressed, text, grown: window.grown, shift: window.shift };
+  });
 
 export async function interrupt(way) {
   const { page, close } = await openPage(base, { stored: { way }, wav });
@@ -85,9 +89,7 @@ export async function interrupt(way) {
   await say(page, "Count for me.");
   await untilAudible(page);
   await page.waitForTimeout(1500); // somebody listens before they interrupt
-  const shown = await lastLine(page);
-  await page.getByRole("button", { name: "Stop the voice" }).click();
-  const pressed = await page.evaluate(() => performance.now());
+  const shown = await stopVoice(page);
   await untilSilent(page, 800, 8000);
   const lastSound = await page.evaluate(() => window.heard.findLast(({ level }) => level > 0.01).at);
   const cut = page.locator('.transcript li[data-who="agent"] p', { has: page.locator(".cut") });
@@ -99,7 +101,7 @@ export async function interrupt(way) {
     performance.getEntriesByType("resource").flatMap(({ name }) => /assets\/([^/]+\.js)$/.exec(name)?.[1] ?? []),
   );
   await close();
-  return { silentAfterMs: lastSound - pressed, text, mark, shown: shown.text, grown: shown.grown, shift: shown.shift, scripts };
+  return { silentAfterMs: lastSound - shown.pressed, text, mark, shown: shown.text, grown: shown.grown, shift: shown.shift, scripts };
 }
 
 export async function restart() {
