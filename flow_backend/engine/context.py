@@ -207,19 +207,20 @@ class NodeContext:
         Cancelling the turn does not cancel the call.
         """
         turn, draft, outbox = self._runner.turn, self._runner.draft, self._runner.parts.outbox
+        uid = self._runner.session.uid
         if draft.effect_id is not None:
-            answer = await outbox.answer(draft.effect_id)
+            answer = await outbox.answer(draft.effect_id, uid)
             if answer is not None:
                 turn.no_way_back()
                 return answer
-        row = outbox.new_row(self._runner.session.uid, turn.id, self.node.id, call)
+        row = outbox.new_row(uid, turn.id, self.node.id, call)
         turn.pending_effect = row
         await self._runner.commit_barrier(self.node.id)
         if turn.take_effect() is not None:
             outbox.add(row)
             self._runner.session.save()
             try:
-                await self._runner.parts.writer.durable(TURN_PATIENCE_S)
+                await self._runner.parts.writer.durable(uid, TURN_PATIENCE_S)
             except ParleyError:
                 # The user is told that it failed, and may ask again.
                 outbox.withdraw(row)

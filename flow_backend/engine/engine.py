@@ -165,7 +165,7 @@ class Engine:
         session = self._new(plan, uuid4().hex, variables or {}, metadata or {}, owner)
         greeting = await self._begin(session)
         session.save()
-        await self._parts.writer.durable()
+        await self._parts.writer.durable(session.uid)
         return session, greeting
 
     async def try_out(
@@ -277,7 +277,7 @@ class Engine:
             if session is not None and self._replicas is not None:
                 del self._sessions[key]
                 await session.aclose()
-                await self._parts.writer.durable()
+                await self._parts.writer.durable(session.uid)
                 await self._replicas.release([key])
 
     async def flush(self) -> None:
@@ -298,7 +298,7 @@ class Engine:
         session.forgotten = True
         await self._parts.outbox.forget(session.uid)
         await session.aclose()
-        await self._parts.writer.durable()
+        await self._parts.writer.durable(session.uid)
         key = session.plan.flow.id, session.id
         async with self._loading_of(key):
             self._sessions.pop(key, None)
@@ -472,7 +472,7 @@ class Engine:
 
     async def _let_go(self, key: tuple[str, str], session: Session) -> None:
         async with self._loading_of(key):
-            await self._parts.writer.durable()
+            await self._parts.writer.durable(session.uid)
             if not session.busy and self._sessions.get(key) is session:
                 del self._sessions[key]
                 self._parts.writer.let_go(session.uid)
@@ -493,7 +493,8 @@ class Engine:
         now, limits, parts = time(), self._parts.limits, self._parts
         for key, session in list(self._sessions.items()):
             if not session.busy and monotonic() - session.used_at_s > limits.memory_idle_s:
-                await self._let_go(key, session)
+                with suppress(FlowError):  # what the database refuses of it is here alone
+                    await self._let_go(key, session)
         in_use = {
             session.uid
             for session in self._sessions.values()

@@ -77,7 +77,7 @@ class OldTurns:
         return False
 
     async def _stored(self) -> dict[int, list[Entry]]:
-        await self._parts.writer.durable()
+        await self._parts.writer.durable(self._session.uid)
         found = await self._parts.sessions.parts(self._session.uid)
         return {
             number: [Entry.from_dict(entry) for entry in entries]

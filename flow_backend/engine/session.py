@@ -117,8 +117,11 @@ class Session:
             heard: What was heard of earlier turns; counts before a new turn begins.
 
         Raises:
-            FlowError: `turn_conflict` if the id was used with another input; `session_ended`.
+            FlowError: `turn_conflict` if the id was used with another input; `session_ended`;
+                `request_invalid` for input that PostgreSQL cannot keep.
         """
+        if "\0" in user_input:
+            raise FlowError("request_invalid", "The input has a NUL character.", path="input")
         self.last_used, self.used_at_s = time(), monotonic()
         turn_id = turn_id or uuid4().hex
         if heard and not self.knows(turn_id):
@@ -219,7 +222,7 @@ class Session:
                 self._begin_storing(turn)
         if effect is not None:
             self._parts.outbox.add(effect)
-        await self._parts.writer.durable()
+        await self._parts.writer.durable(self.uid)
         turn.may_act.set()
         if effect is not None:
             self._parts.outbox.start(effect)
@@ -244,7 +247,7 @@ class Session:
             FlowError: `turn_conflict` for a turn that is not committed.
         """
         await self._take_report(turn, report)
-        await self._parts.writer.durable()
+        await self._parts.writer.durable(self.uid)
 
     async def _take_reports(self, reports: Sequence[HeardTurn]) -> None:
         for report in reports:
@@ -292,7 +295,7 @@ class Session:
             self._leave(self._current, "session_ended")
         self.state.ended = True
         self.save()
-        await self._parts.writer.durable()
+        await self._parts.writer.durable(self.uid)
 
     async def shown(self) -> ShownState:
         """The session as the API shows it."""
@@ -447,7 +450,7 @@ class Session:
                 turn.stream.add(event)
             turn.over.set()
 
-        self._parts.writer.when_durable(publish, patience_s=TURN_PATIENCE_S)
+        self._parts.writer.when_durable(publish, uid=self.uid, patience_s=TURN_PATIENCE_S)
 
     def _enter(self, turn: Turn, terminal: bytes = b"") -> dict[str, Any] | None:
         """A committed turn is over: it enters the history; gives the end of its journal."""

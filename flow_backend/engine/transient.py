@@ -99,13 +99,14 @@ class _Unwritten:
     def check(self) -> None:
         """There is nothing that could fail."""
 
-    async def durable(self, patience_s: float = 0.0) -> None:
+    async def durable(self, uid: str | None = None, patience_s: float = 0.0) -> None:
         """There is nothing to wait for."""
 
     def when_durable(
         self,
         callback: Callable[[asyncio.Future[None]], None] | None = None,
         *,
+        uid: str | None = None,
         patience_s: float = 0.0,
     ) -> asyncio.Future[None]:
         """Settled at once."""

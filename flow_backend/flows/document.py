@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Mark(Enum):
@@ -23,6 +23,16 @@ Template = Annotated[str, Mark.TEMPLATE, Field(json_schema_extra={"format": "liq
 """Text with `{{ name }}`; for node data too, also inside lists and mappings."""
 Expression = Annotated[str, Mark.EXPRESSION, Field(json_schema_extra={"format": "cel"})]
 """A CEL expression."""
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("has a NUL character")
+    return text
+
+
+Storable = AfterValidator(_without_nul)
+"""Of text that stands in a column of its own: PostgreSQL cannot keep NUL characters there."""
 
 PROVIDED = frozenset({"input"})
 """Names that templates and expressions see beside the session's variables."""
@@ -57,7 +67,7 @@ class Defaults(Part):
 class Node(Part):
     """One step of a flow."""
 
-    id: str = Field(min_length=1, max_length=200)
+    id: Annotated[str, Field(min_length=1, max_length=200), Storable]
     type: str
     data: dict[str, Any] = Field(default_factory=dict)
     position: Position | None = None

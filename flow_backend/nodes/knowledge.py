@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flow_backend.engine.context import Filler, NodeContext
-from flow_backend.flows.document import Template
+from flow_backend.flows.document import Storable, Template
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
 from flow_backend.store.passages import Document
 
@@ -18,8 +18,8 @@ class KnowledgeDocument(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    title: str = ""
-    text: str = Field(min_length=1, max_length=1_000_000)
+    title: Annotated[str, Storable] = ""
+    text: Annotated[str, Field(min_length=1, max_length=1_000_000), Storable]
 
 
 class KnowledgeData(NodeData):

@@ -17,8 +17,9 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flow_backend.outbound.call import HttpAnswer, HttpCall, HttpCaller
+from flow_backend.store.batch import Row
 from flow_backend.store.tables import outbox
-from flow_backend.store.writer import Row, Writer
+from flow_backend.store.writer import Writer
 from protocol.errors import FlowError
 
 log = logging.getLogger(__name__)
@@ -67,14 +68,14 @@ class Outbox:
             task.add_done_callback(lambda _: self._running.pop(row["id"], None))
         return task
 
-    async def answer(self, effect_id: str) -> HttpAnswer | None:
+    async def answer(self, effect_id: str, session_uid: str) -> HttpAnswer | None:
         """The answer to an effect that was begun before; waits for it, or begins it again.
 
         None if there is no such row.
         """
         task = self._running.get(effect_id)
         if task is None:
-            await self._writer.durable()
+            await self._writer.durable(session_uid)
             async with self._engine.connect() as connection:
                 row = (
                     await connection.execute(select(outbox).where(outbox.c.id == effect_id))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flow_backend.engine.stream import TurnStream
-from flow_backend.store.writer import Row
+from flow_backend.store.batch import Row
 
 log = logging.getLogger(__name__)
 

@@ -8,26 +8,28 @@ turn that still runs, at most the last `interval_s` of its journal may be missin
 While the database cannot be reached, what is handed in is kept and tried again. Who waits is told
 after a while, and at once when the disk is full; `check` keeps new turns away meanwhile, so that
 what is kept is bounded by the turns that ran.
+
+What the database refuses for a reason of its own is told to its session alone: what others handed
+in beside it is stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flow_backend.store.batch import WHOLE, Batch, Row, uid_of
 from flow_backend.store.database import FAILURES, insert_missing, storage_error, upsert
 from flow_backend.store.tables import journal, outbox, sessions, transcript_parts, turns
 from protocol.errors import FlowError, ParleyError
 
 log = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 PATIENCE_S = 4.0
 """For so long who waits is not told that the database cannot be reached: it may restart. Shorter
@@ -37,7 +39,7 @@ TURN_PATIENCE_S = 15.0
 _RETRY_S = 0.3
 _CLOSING_S = 5.0
 _TRIES = 3
-"""For a batch that the database refuses for another reason."""
+"""For what the database refuses for another reason; then row by row."""
 _RENEWAL_S = 15.0
 """How often the rows of running turns are renewed, to show that their process lives."""
 
@@ -91,17 +93,17 @@ class Writer:
             for table in (sessions, transcript_parts, turns, outbox)
         }
         """In the order in which they are written: rows refer to those of tables before."""
-        self._rows: dict[Table, dict[tuple[Any, ...], Row]] = {}
-        self._chunks: list[Row] = []
+        self._batch = Batch()
         self._growing: set[JournalSource] = set()
-        self._waiting: list[tuple[asyncio.Future[None], float]] = []
-        """Who waits, and until when."""
+        self._waiting: list[tuple[asyncio.Future[None], float, str | None]] = []
+        """Who waits, until when, and for which session alone."""
         self._failing: tuple[float, ParleyError] | None = None
         """Since when the database takes nothing, and why."""
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._closing = False
-        self._refusals = 0
+        self._refusals: dict[str, int] = {}
+        """How often the database has refused what there is of a session, by uid."""
         self._renewed_at = monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -134,13 +136,12 @@ class Writer:
 
     def put(self, table: Table, row: Row) -> None:
         """Hands in a row; a later one with the same key takes its place."""
-        key = tuple(row[column.name] for column in table.primary_key.columns)
-        self._rows.setdefault(table, {})[key] = row
+        self._batch.put(table, row)
         self._wake.set()
 
     def put_chunk(self, row: Row) -> None:
         """Hands in a piece of a journal."""
-        self._chunks.append(row)
+        self._batch.chunks.append(row)
         self._wake.set()
 
     def follow(self, source: JournalSource) -> None:
@@ -152,14 +153,14 @@ class Writer:
         """The turn is over; what it still has is handed in by whoever ends it."""
         self._growing.discard(source)
 
-    async def durable(self, patience_s: float = PATIENCE_S) -> None:
-        """Waits until everything that was handed in is in the database.
+    async def durable(self, uid: str | None = None, patience_s: float = PATIENCE_S) -> None:
+        """Waits until everything that was handed in is in the database, or a session's alone.
 
         Raises:
             ParleyError: `database_unavailable` or `disk_full`: it is kept, and stored when that is
                 possible again; `internal`, retryable, if the database refused it.
         """
-        await asyncio.shield(self.when_durable(patience_s=patience_s))
+        await asyncio.shield(self.when_durable(uid=uid, patience_s=patience_s))
 
     def check(self) -> None:
         """Returns unless the database has taken nothing for a while.
@@ -177,13 +178,14 @@ class Writer:
         self,
         callback: Callable[[asyncio.Future[None]], None] | None = None,
         *,
+        uid: str | None = None,
         patience_s: float = PATIENCE_S,
     ) -> asyncio.Future[None]:
         """A future that is settled once everything handed in so far is written, or refused."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if callback is not None:
             future.add_done_callback(callback)
-        self._waiting.append((future, monotonic() + patience_s))
+        self._waiting.append((future, monotonic() + patience_s, uid))
         self._wake.set()
         self._urgent.set()
         return future
@@ -213,81 +215,135 @@ class Writer:
 
     async def _write_batch(self) -> None:
         waiting, self._waiting = self._waiting, []
-        rows, self._rows = self._rows, {}
-        chunks, self._chunks = self._chunks, []
+        batch, self._batch = self._batch, Batch()
         for source in self._growing:
             chunk = source.unsaved_chunk()
             if chunk is not None:
-                chunks.append(chunk)
+                batch.chunks.append(chunk)
         now = monotonic()
         if now - self._renewed_at > _RENEWAL_S:
             self._renewed_at = now
             for source in self._growing:
                 row = source.turn_row()
-                rows.setdefault(turns, {}).setdefault((row["session_uid"], row["turn_id"]), row)
+                batch.rows.setdefault(turns, {}).setdefault(
+                    (row["session_uid"], row["turn_id"]), row
+                )
         if self._batches is not None:
             self._batches.batch_begins()
-        error: ParleyError | None = None
-        if rows or chunks or self._failing:
+        refused: set[str] = set()
+        if batch or self._failing:
+            left = batch.by_session()
             try:
-                await self._write(rows, chunks)
-                self._refusals = 0
+                await self._store(left, refused)
+            except FAILURES as failure:
+                self._failed(failure)
+            else:
                 if self._failing is not None:
                     log.warning("the database stores again")
                 self._failing = None
-                if self._batches is not None:
-                    self._batches.batch_stored()
-                    if not (self._growing or self._rows or self._chunks):
-                        self._batches.all_stored()
-            except FAILURES as failure:
-                error = self._failed(failure, rows, chunks)
+            # What was handed in meanwhile is newer.
+            self._batch = Batch.joined((*left.values(), self._batch))
+            if any(self._refusals.get(uid, 0) <= _TRIES for uid in left):
+                self._wake.set()
+            elif self._batches is not None and self._failing is None:
+                self._batches.batch_stored()
+                if not (self._growing or self._batch):
+                    self._batches.all_stored()
+        self._tell(waiting, refused)
+
+    def _tell(
+        self, waiting: list[tuple[asyncio.Future[None], float, str | None]], refused: set[str]
+    ) -> None:
         now = monotonic()
-        for future, until in waiting:
+        error = None if self._failing is None else self._failing[1]
+        for future, until, uid in waiting:
             if future.done():
                 continue
-            if error is None:
-                future.set_result(None)
-            elif error.code == "database_unavailable" and now < until:
-                self._waiting.append((future, until))
-            else:
+            if error is not None and error.code == "database_unavailable" and now < until:
+                self._waiting.append((future, until, uid))
+            elif error is not None:
                 future.set_exception(_again(error))
+            elif uid in refused or (uid is None and refused):
+                future.set_exception(
+                    FlowError("internal", "The database refused to store this.", retryable=True)
+                )
+            else:
+                future.set_result(None)
 
-    def _failed(
-        self, failure: Exception, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: list[Row]
-    ) -> ParleyError:
-        """Keeps a batch for the next try; one that can never be stored is tried a few times."""
+    def _failed(self, failure: Exception) -> None:
         error = storage_error(failure)
-        if error is not None:
-            if self._failing is None:
-                log.error("the database stores nothing (%s)", error.code)
-            self._failing = (self._failing or (monotonic(),))[0], error
+        assert error is not None
+        if self._failing is None:
+            log.error("the database stores nothing (%s)", error.code)
+        self._failing = (self._failing or (monotonic(),))[0], error
+
+    async def _store(self, left: dict[str, Batch], refused: set[str]) -> None:
+        """Writes what there is of each session, all in one transaction if the database takes it.
+
+        Args:
+            left: By uid. What is stored is taken out.
+            refused: Sessions of which something is refused are put in.
+
+        Raises:
+            FAILURES: Those that may pass; what is left is to be tried again.
+        """
+        groups = [[uid] for uid in left if uid in self._refusals]
+        groups.append([uid for uid in left if uid not in self._refusals])
+        while groups:
+            group = groups.pop()
+            try:
+                await self._write(Batch.joined(left[uid] for uid in group))
+            except FAILURES as failure:
+                if storage_error(failure) is not None:
+                    raise
+                if len(group) > 1:
+                    half = len(group) // 2
+                    groups += [group[half:], group[:half]]
+                    continue
+                refused.update(group)
+                await self._refused(group[0], failure, left)
+            else:
+                for uid in group:
+                    self._refusals.pop(uid, None)
+                    del left[uid]
+
+    async def _refused(self, uid: str, failure: Exception, left: dict[str, Batch]) -> None:
+        """Keeps what is refused of a session for the next try; gives up what is never taken.
+
+        The session's row and the parts of its transcript are never given up: what was put away is
+        nowhere else.
+        """
+        log.error("the database refused what there is of a session (%s)", type(failure).__name__)
+        self._refusals[uid] = self._refusals.get(uid, 0) + 1
+        if self._refusals[uid] <= _TRIES and not self._closing:
+            return
+        rest = Batch()
+        for piece in left[uid].pieces():
+            try:
+                await self._write(piece)
+            except FAILURES as another:
+                if storage_error(another) is not None:
+                    raise
+                if any(table in piece.rows for table in WHOLE):
+                    rest = piece
+                else:
+                    names = [table.name for table in piece.rows] or [journal.name]
+                    log.error("gave up a row of the table %s", *names)
+        if rest:
+            left[uid] = rest
         else:
-            error = FlowError("internal", "The database refused to store this.", retryable=True)
-            self._refusals += 1
-            log.error("the database refused a batch (%s)", type(failure).__name__)
-            if self._refusals > _TRIES:
-                self._refusals = 0
-                log.error("dropped a batch of %d journal pieces", len(chunks))
-                return error
-        self._keep(rows, chunks)
-        return error
+            del left[uid], self._refusals[uid]
 
-    def _keep(self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: list[Row]) -> None:
-        for table, by_key in rows.items():
-            self._rows[table] = {**by_key, **self._rows.get(table, {})}
-        self._chunks = chunks + self._chunks
-        self._wake.set()
-
-    async def _write(
-        self, rows: dict[Table, dict[tuple[Any, ...], Row]], chunks: Iterable[Row]
-    ) -> None:
+    async def _write(self, batch: Batch) -> None:
         async with self._engine.begin() as connection:
-            lost = await self._lost(connection, rows, chunks) if self._on_lost else set()
+            lost = await self._lost(connection, batch) if self._on_lost else set()
             for table, statement in self._statements.items():
-                mine = [row for row in rows.get(table, {}).values() if _uid(row) not in lost]
+                mine = [
+                    row for row in batch.rows.get(table, {}).values() if uid_of(row) not in lost
+                ]
                 if mine:
                     await connection.execute(statement, mine)
-            pieces = [chunk for chunk in chunks if _uid(chunk) not in lost]
+            pieces = [chunk for chunk in batch.chunks if uid_of(chunk) not in lost]
             if pieces:
                 # The batch may be in although nobody could say so any more.
                 await connection.execute(insert_missing(journal, connection.dialect), pieces)
@@ -296,18 +352,11 @@ class Writer:
             assert self._on_lost is not None
             self._on_lost(uid)
 
-    async def _lost(
-        self,
-        connection: AsyncConnection,
-        rows: dict[Table, dict[tuple[Any, ...], Row]],
-        chunks: Iterable[Row],
-    ) -> set[str]:
+    async def _lost(self, connection: AsyncConnection, batch: Batch) -> set[str]:
         """Sessions in a batch that another process has; the others stay locked until it is in."""
-        uids = {_uid(row) for by_key in rows.values() for row in by_key.values()}
-        uids.update(_uid(chunk) for chunk in chunks)
         found = await connection.execute(
             select(sessions.c.uid, sessions.c.generation)
-            .where(sessions.c.uid.in_(sorted(uids)))
+            .where(sessions.c.uid.in_(sorted(batch.uids())))
             .order_by(sessions.c.uid)
             .with_for_update()
         )
@@ -321,9 +370,3 @@ def _again(error: ParleyError) -> ParleyError:
     return type(error)(
         error.code, error.message, retryable=error.retryable, retry_after_s=error.retry_after_s
     )
-
-
-def _uid(row: Row) -> str:
-    """The session of a row of any table."""
-    uid: str = row["uid"] if "uid" in row else row["session_uid"]
-    return uid

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flow_backend.store.batch import Row
 from flow_backend.store.database import open_database
 from flow_backend.store.tables import journal, turns
-from flow_backend.store.writer import Row, Writer
+from flow_backend.store.writer import Writer
 from protocol.errors import FlowError
 
 

@@ -1,0 +1,156 @@
+"""What the database refuses is told to its session, and costs neither others nor the past."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flow_backend.llm.scripted import Reply
+from flow_backend.store.batch import Row
+from flow_backend.store.database import open_database
+from flow_backend.store.tables import journal, sessions, transcript_parts, turns
+from flow_backend.store.writer import Writer
+from protocol.errors import FlowError
+from tests.integration.backend_server import serve_backend
+from tests.integration.test_old_turns import ANSWER, SMALL, SUMMARY, count, said, texts, transcript
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = await open_database(database_url)
+    yield engine
+    await engine.dispose()
+
+
+def session_row(uid: str) -> Row:
+    return {
+        "uid": uid, "flow_id": "f", "session_id": uid, "owner": "", "flow_version": 1,
+        "state": "{}", "metadata": "{}", "ended": False, "last_used_at": 1.0, "generation": 0,
+    }  # fmt: skip
+
+
+def turn_row(uid: str, user_input: str | None) -> Row:
+    return {
+        "session_uid": uid, "turn_id": "t", "input": user_input, "status": "over",
+        "rewind": "{}", "updated_at": 1.0,
+    }  # fmt: skip
+
+
+def hand_in(writer: Writer, uid: str, user_input: str | None) -> None:
+    writer.put(sessions, session_row(uid))
+    writer.put(transcript_parts, {"session_uid": uid, "number": 0, "entries": "[]"})
+    writer.put(turns, turn_row(uid, user_input))
+    writer.put_chunk({"session_uid": uid, "turn_id": "t", "first_seq": 1, "frames": b"x"})
+
+
+def refused_input(engine: AsyncEngine) -> str | None:
+    return "a\0b" if engine.dialect.name == "postgresql" else None
+
+
+async def stored(engine: AsyncEngine, table: Table) -> list[str]:
+    column: Any = table.c.get("uid", table.c.get("session_uid"))
+    async with engine.connect() as connection:
+        return list(await connection.scalars(select(column).order_by(column)))
+
+
+async def refusals(writer: Writer, uid: str) -> int:
+    """How often the database refuses before what it takes of a session is stored."""
+    for number in range(20):
+        try:
+            await writer.durable(uid)
+        except FlowError as error:
+            if (error.code, error.retryable) != ("internal", True):
+                raise
+        else:
+            return number
+    raise AssertionError("refused for good")
+
+
+async def test_input_that_cannot_be_kept_is_refused(database_url: str) -> None:
+    async with serve_backend([Reply(say="Yes.", times=None)], database_url=database_url) as backend:
+        url = "/api/flows/default"
+        await backend.turn("s", "hi", "t1", flow="default")
+        answers = [
+            await backend.client.get(f"{url}/stream/s", params={"input": "a\0b"}),
+            await backend.client.post(f"{url}/sessions/s/turns", json={"input": "a\0b"}),
+        ]
+        for answer in answers:
+            assert answer.status_code == 422
+            assert (answer.json()["code"], answer.json()["path"]) == ("request_invalid", "input")
+        assert (await backend.turn("s", "and now", "t2", flow="default"))[-1]["type"] == "done"
+
+
+async def test_a_flow_whose_texts_cannot_be_kept_is_refused() -> None:
+    async with serve_backend([]) as backend:
+        nodes = [
+            {"id": "start", "type": "start"},
+            {"id": "a\0b", "type": "knowledge", "data": {"documents": [{"text": "\0"}]}},
+        ]
+        document = {"id": "f", "nodes": nodes, "edges": []}
+        found = (await backend.client.post("/api/flows/validate", json=document)).json()
+    nul = {p["path"] for p in found["problems"] if p["message"] == "has a NUL character"}
+    assert nul == {"nodes[1].id", "nodes[1].data.documents[0].text"}
+
+
+async def test_one_sessions_bad_row_costs_nothing_else(database: AsyncEngine) -> None:
+    async with Writer(database, interval_s=60) as writer:
+        hand_in(writer, "bad", refused_input(database))
+        for name in ("good", "other"):
+            hand_in(writer, name, "hi")
+        await writer.durable("good")
+        assert await stored(database, turns) == ["good", "other"]
+        assert await refusals(writer, "bad") > 1
+        await writer.durable()
+        assert await stored(database, turns) == ["good", "other"]
+        for table in (sessions, transcript_parts, journal):
+            assert await stored(database, table) == ["bad", "good", "other"]
+        writer.put(turns, turn_row("bad", "hi"))
+        await writer.durable("bad")
+
+
+async def test_a_bad_row_at_the_end_costs_nothing_else(database: AsyncEngine) -> None:
+    async with Writer(database, interval_s=60) as writer:
+        hand_in(writer, "bad", refused_input(database))
+        hand_in(writer, "good", "hi")
+    assert await stored(database, turns) == ["good"]
+    assert await stored(database, transcript_parts) == ["bad", "good"]
+
+
+async def test_what_was_put_away_is_never_given_up(database: AsyncEngine) -> None:
+    async with Writer(database, interval_s=60) as writer:
+        async with database.begin() as connection:
+            await connection.execute(text("ALTER TABLE transcript_parts RENAME TO away"))
+        hand_in(writer, "s", "hi")
+        for _ in range(10):
+            with pytest.raises(FlowError):
+                await writer.durable("s")
+        # Nor does its row say that it was.
+        assert await stored(database, sessions) == []
+        assert await stored(database, turns) == await stored(database, journal) == ["s"]
+        async with database.begin() as connection:
+            await connection.execute(text("ALTER TABLE away RENAME TO transcript_parts"))
+        await writer.durable("s")
+        assert await stored(database, sessions) == await stored(database, transcript_parts) == ["s"]
+
+
+async def test_a_long_conversation_loses_nothing_to_somebody_elses_row(database_url: str) -> None:
+    async with serve_backend([SUMMARY, ANSWER], database_url=database_url, **SMALL) as backend:
+        writer = backend.app.state.parts.writer
+        bad = refused_input(backend.app.state.database)
+
+        def disturb() -> None:
+            for number in range(3):
+                writer.put(turns, turn_row(f"u{number}", bad))
+
+        for first in range(0, 40, 5):
+            disturb()
+            done = await backend.turn("s", f"Number {first}.", f"t{first}", flow="default")
+            assert done[-1]["type"] == "done"
+            for number in range(3):
+                await refusals(writer, f"u{number}")
+            await count(backend, first + 1, first + 5)
+        assert texts(await transcript(backend)) == said(0, 40)
