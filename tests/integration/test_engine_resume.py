@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -141,6 +142,7 @@ async def run(flow: dict[str, Any], inputs: list[str], leave: int) -> tuple[Any,
                 return events_of(again), state, len(set(outside.keys)), len(outside.keys)
 
 
+@pytest.mark.timeout(180)
 @settings(
     max_examples=30,
     deadline=None,
