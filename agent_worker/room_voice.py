@@ -39,6 +39,7 @@ class RoomVoice(io.AudioOutput):
         self.words: RoomWords | None = None
         """Told what was played, and asked for the words of it."""
         self._source = source
+        self._track: rtc.LocalAudioTrack | None = None
         self._waiting = bytearray()
         """Sound of the segment that was not given to the source."""
         self._given = bytearray()
@@ -68,7 +69,7 @@ class RoomVoice(io.AudioOutput):
     async def published_in(cls, room: rtc.Room) -> RoomVoice:
         """A voice in a room's new track; sound waits until somebody subscribes to it."""
         voice = cls(rtc.AudioSource(RATE_HZ, 1, queue_size_ms=QUEUE_MS))
-        track = rtc.LocalAudioTrack.create_audio_track("roomio_audio", voice._source)
+        voice._track = track = rtc.LocalAudioTrack.create_audio_track("roomio_audio", voice._source)
         publication = await room.local_participant.publish_track(
             track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         )
@@ -85,6 +86,10 @@ class RoomVoice(io.AudioOutput):
             self._player.cancel()
             await asyncio.wait([self._player])
         await self._source.aclose()
+        if self._track is not None:
+            # Else a thread of the native library waits for sound until Python happens to collect
+            # what is left of the call; the class has no call for that.
+            self._track._ffi_handle.dispose()
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         """Takes sound, faster than it is played; waits while the segment before is ending."""
