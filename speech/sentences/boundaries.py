@@ -33,6 +33,7 @@ from speech.sentences.vocabulary import (
     NAMES_WITH_CALLS,
     OPENERS_OF_SENTENCES,
     SPEECH_VERBS,
+    Kind,
     is_chatty,
     kind_of,
     prefixes,
@@ -143,7 +144,8 @@ def _decide_end(candidate: Candidate) -> Decision:
     if is_inside(candidate, closed):
         return Decision(Verdict.JOIN, closed)
     if following in ("¿", "¡"):
-        return Decision(Verdict.CUT, closed)
+        goes_on = marks[-1] in ".…" and _is_inner_question(candidate, marks, closed)
+        return Decision(Verdict.JOIN if goes_on else Verdict.CUT, closed)
     if not following or following.isspace():
         return _decide_spaced(candidate, marks, closers, closed)
     if marks[-1] in UNSPACED_ENDS or is_wide(following) or _ends_with_picture(closers):
@@ -247,9 +249,19 @@ def _decide_spaced(candidate: Candidate, marks: str, closers: str, end: int) -> 
     return Decision(Verdict.CUT if ends else Verdict.JOIN, end)
 
 
+def _is_inner_question(candidate: Candidate, marks: str, end: int) -> bool:
+    """Whether a Spanish question that follows at once goes on: `1.¿Qué?`, `Pero...¿qué?`."""
+    if marks == "." and is_marker(candidate):
+        return True
+    return marks != "." and candidate.character(candidate.follow(end)).islower()
+
+
 def _ends_item(candidate: Candidate, end: int) -> bool:
     """Whether the line of a list item ends here that nobody would have wrapped."""
     if candidate.text[end : end + 1] not in NEWLINES:
+        return False
+    words = candidate.words_before(1)
+    if words and kind_of(words[0]) is Kind.JOINS:
         return False
     line = candidate.line
     short = candidate.has_whole_line and candidate.at - line < WRAP_COLUMNS

@@ -49,12 +49,17 @@ def is_inside(candidate: Candidate, end: int) -> bool:
 
 
 def _is_in_code(part: str) -> bool:
-    """Whether a part of a line ends in inline code, which as many backticks close as open it."""
+    """Whether a part of a line ends in inline code, which as many backticks close as open it.
+
+    Two backticks that two apostrophes close are quotation marks, as in LaTeX.
+    """
     opened = 0
     for mark in BACKTICKS.finditer(part):
         length = mark.end() - mark.start()
         if opened:
             opened = 0 if length == opened else opened
+        elif length == 2 and part.find("''", mark.end()) >= 0:
+            continue
         elif length > 1 or not part[mark.end() : mark.end() + 1].isspace():
             opened = length
     return opened > 0

@@ -20,6 +20,8 @@ class Kind(Enum):
     """`Fig. 3`, `Vol. II`, `pág. 12`."""
     COUNTS_ONLY = "goes on with a number, and is a plain word otherwise"
     """`No. 5`, but `No. Sorry.`"""
+    WEEKDAYS = "goes on with a date or a small letter, and is a plain word otherwise"
+    """`sam. 5 mai`, but `Il vit dans la mer. 3 poissons`."""
     NAMES = "ends the sentence before a word that opens sentences"
     """`Apple Inc. Chief Cook`, but `Apple Inc. The company`."""
     ENDS = "ends the sentence before a capital, unless that is a day, a month or a time zone"
@@ -54,15 +56,14 @@ _BY_KIND: dict[Kind, str] = {
         ca circa reps nos fig vol vols pp pg pgs ch chap chaps sec secs sect para paras eq eqs ex
         ref refs est
         temp avg max misc univ bldg mtg mgmt attn addl mfg mfr conf tab app appx vers ver ext
-        tel op ap mwst ust nr nrn nrs abb abs kap Bd aufl tel zi num núm nums núms pág págs párr pag
-        cap caps
+        tel op ap mwst ust nr nrn nrs abb abs kap Bd BD aufl tel zi num núm nums núms pág págs párr
+        pag cap caps
         fasc tít pagg tél réf éd bât apt n.ro blz hfdst sid str poz rozdz ryc godz стр рис гл ст ок
         разд тел кв корп
         obr çev sf hlm
     """,
-    Kind.COUNTS_ONLY: """
-        no art figs nº n.º n° p s n lun mar mer jeu ven sam dim mié jue vie sáb dom
-    """,
+    Kind.COUNTS_ONLY: "no art figs nº n.º n° p s n",
+    Kind.WEEKDAYS: "lun mar mer jeu ven sam dim mié jue vie sáb dom",
     Kind.NAMES: """
         inc ltd co corp plc llc cie bros jr sr esq st ste ph.d phd m.d b.a m.a b.sc m.sc b.s m.s
         j.d ll.b d.d.s m.b.a d.phil u.s u.s.a u.k u.n e.u u.s.s.r u.a.e D.C l.a n.y p.o a.k.a
@@ -133,6 +134,15 @@ MONTHS = frozenset(
     """)
 )
 """Months that an ordinal number with a full stop may stand before, in small letters."""
+
+IN_DATES = frozenset(
+    _words("""
+        janvier février mars avril mai juin juillet août septembre octobre novembre décembre janv
+        févr avr juil sept oct nov déc enero febrero marzo abril mayo junio julio agosto septiembre
+        octubre noviembre diciembre ene feb mar abr may jun jul ago dic de à a au al et y h
+    """)
+)
+"""What follows the number of a French or Spanish date with a weekday, or an hour."""
 
 BEFORE_ORDINALS = re.compile(
     "am|im|der|die|das|den|dem|des|zum|zur|vom|beim|bis|ab|seit|und|oder|vor|nach|i|det|och|og|"

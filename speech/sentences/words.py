@@ -13,6 +13,7 @@ from speech.sentences.vocabulary import (
     BEFORE_ORDINALS,
     CALENDAR,
     ENGLISH,
+    IN_DATES,
     KINDS,
     MONTHS,
     OPENERS_OF_SENTENCES,
@@ -25,15 +26,23 @@ from speech.sentences.vocabulary import (
 
 LEADING = "([{«»“„‚\"'‘’*_~`¿¡—–-#>|<"
 """What may stand before the first letter of a word."""
-AND_OR = frozenset({"and", "or", "und", "oder", "et", "ou", "y", "o", "e"})
-"""Words between two letters that are no initials: `A or B.`"""
 LABEL = re.compile(r"(?<![\w.'’&-])[B-HJ-Z](?![\w.'’&-])")
-"""A letter that stands for something: in a sentence with one, others are no initials."""
-COPULAS = frozenset(("is", "are", "equals", "ist", "sind", "est", "es", "è", "="))
+"""A letter that stands for something, wherever it is in a sentence."""
+LABEL_WORD = re.compile(r"[(\"“„«']?[A-HJ-Z],?")
+"""A whole word that is such a letter."""
+LABELLED = re.compile(r" [A-Z](?![\w.'’&-])")
+"""The letter of a noun that has one: `plan B`."""
+LINKS = frozenset(
+    ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "to", "than", "plus", "minus", "times")
+) | frozenset(("before", "after", "versus", "vs", "zu", "nach", "vor", "bis", "als", "à", "que"))
+"""Words between two letters that are no initials: `A or B.`"""
+COPULAS = frozenset(("is", "are", "equals", "ist", "sind", "est", "es", "è", "=", "be", "than"))
 """Words between a thing and its letter: `The result is z.`"""
+ARTICLES = frozenset(("a", "an", "the", "ein", "das", "un", "une", "una", "le", "la", "el"))
 TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since) \S+ \S+", re.I)
 """A sentence that has only said when so far: `At 5 p.m.`"""
 DAY = re.compile(r"\d{1,2}")
+YEAR = re.compile(r"\d{1,4}")
 DECIMAL = re.compile(r"\d+(?:\.\d+)+")
 DAYS_OF_A_MONTH = 31
 MONTHS_OF_A_YEAR = 12
@@ -47,6 +56,7 @@ DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)+-?[^\W\d_]{1,2}")
 """Letters with full stops between them: `U.S`, `p.m`, `J.K`, `J.-C`."""
 VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûãõåæøąęěůőűıаеёиоуыэюяіїєαεηιουωάέήίόύώ]", re.I)
 _CALENDAR_BEGINNINGS = prefixes(CALENDAR)
+_DATE_BEGINNINGS = prefixes(IN_DATES)
 _MONTH_BEGINNINGS = prefixes(MONTHS)
 _OPENER_BEGINNINGS = prefixes(OPENERS_OF_SENTENCES)
 
@@ -88,6 +98,10 @@ def period_ends(candidate: Candidate, end: int) -> bool:
         if not any(character.isalpha() for character in token):
             return True
     if is_marker(candidate):
+        return False
+    if kind is Kind.NAMES and previous in ("avant", "après"):
+        kind = Kind.ENDS
+    if kind is Kind.COUNTS_ONLY and previous in ARTICLES and not _goes_on_large(candidate, end):
         return False
     if kind is not None:
         decided = _kind_ends(candidate, end, kind, token)
@@ -187,6 +201,17 @@ def _is_in_date(candidate: Candidate, follow: int, previous: str) -> bool:
     return candidate.character(end) == "."
 
 
+def _is_date(candidate: Candidate, follow: int) -> bool:
+    """Whether a number after a weekday is a date or an hour: `jeu. 7 mai`, `lun. 9 h`."""
+    end = candidate.run(YEAR, follow, 4)
+    character = candidate.character(end)
+    if end - follow > 2 or not character.isspace():
+        return end - follow == 4 or (end - follow < 3 and not character.isalpha())
+    return bool(candidate.character(end + 1)) and candidate.is_word_of(
+        end + 1, IN_DATES, _DATE_BEGINNINGS
+    )
+
+
 def _kind_ends(candidate: Candidate, end: int, kind: Kind, token: str) -> bool | None:
     """What the kind of an abbreviation says; None where it is a plain word here."""
     if kind is Kind.JOINS:
@@ -195,15 +220,22 @@ def _kind_ends(candidate: Candidate, end: int, kind: Kind, token: str) -> bool |
     if candidate.is_paragraph_between(end, follow):
         return True
     character = candidate.character(follow)
-    if not character or candidate.text[follow - 1] in "¿¡":
+    if not character:
         return True
+    if candidate.text[follow - 1] in "¿¡":
+        return _goes_on_large(candidate, end)
     if kind is Kind.COUNTS_ONLY:
-        return None if _goes_on_large(candidate, end) and not character.isdigit() else False
+        return False if character.isdigit() else None
+    if kind is Kind.WEEKDAYS:
+        if character.isdigit():
+            return None if not _is_date(candidate, follow) else False
+        return None if _goes_on_large(candidate, end) else False
     if kind in (Kind.COUNTS, Kind.MEASURES) and character.isdigit():
         return False
     if not _is_large(candidate, end):
         return False
-    if kind is Kind.ENDS and TIME_ONLY.fullmatch(candidate.text, candidate.segment, candidate.at):
+    is_time = kind is Kind.ENDS and ("." in token or token.lower() in ("am", "pm"))
+    if is_time and TIME_ONLY.fullmatch(candidate.text, candidate.segment, candidate.at):
         return False
     if kind is Kind.NAMES:
         return not character.isdigit() and _opens_sentence(candidate, end)
@@ -222,10 +254,10 @@ def _letter_ends(candidate: Candidate, end: int, letter: str, words: list[str]) 
     if not letter.isupper():
         if _is_letter_next(candidate, end):
             return False
-        if previous in COPULAS:
-            return _is_large(candidate, end)
         if letter in "vn" and candidate.word(candidate.follow(end)) == "Chr":
             return False
+        if previous in COPULAS:
+            return _is_large(candidate, end)
         if previous[-1:].isdigit() or ROMAN.fullmatch(previous.upper()):
             follow = candidate.follow(end)
             return not candidate.character(follow).isdigit() and _is_large(candidate, end)
@@ -240,11 +272,13 @@ def _letter_ends(candidate: Candidate, end: int, letter: str, words: list[str]) 
         return True
     if previous[-1:] != "." and previous not in BEFORE_NAMES:
         begin = max(candidate.segment, candidate.at - 25)
-        if BEFORE_LETTERS.search(candidate.text, begin, candidate.at):
+        nouns = BEFORE_LETTERS.finditer(candidate.text, begin, candidate.at)
+        if not all(LABELLED.match(candidate.text, noun.end(), candidate.at - 1) for noun in nouns):
             return True
-    if previous in AND_OR and len(words) > 2 and len(words[2]) == 1:
+    if previous in LINKS and len(words) > 2 and LABEL_WORD.fullmatch(words[2]):
         return True
-    if LABEL.search(candidate.text, candidate.segment, candidate.at - 1):
+    labelled = previous in COPULAS or previous in ARTICLES
+    if labelled and LABEL.search(candidate.text, candidate.segment, candidate.at - 1):
         return True
     follow = candidate.follow(end)
     if len(candidate.word(follow)) == 1 and candidate.character(follow + 1) == " ":

@@ -35,6 +35,8 @@ _FRENCH_FEMININE = word_set(
     "équipe classe fleur fin main chambre fenêtre porte clé carte rue bouteille feuille famille "
     "tranche gousse branche boîte semaine année journée brosse"
 )
+_GERMAN_FEMININE = ("zwiebel", "kartoffel", "tafel", "schüssel", "nudel", "butter")
+_GERMAN_MASCULINE = ("er", "el", "tag", "monat", "grad", "kopf", "saft", "kohl", "tl")
 _NEXT_WORD = re.compile(r"[\s-]{1,2}([^\W\d_]+)")
 _PLURAL_NOUN = {
     "en": re.compile(r"(?!(?:was|is|has|as|its|this|does|plus|thus|us|census)\b)[a-z]{2,}s\b"),
@@ -52,7 +54,7 @@ _ORDINAL_SUFFIX = {
 }
 _SHORT_DECADE = re.compile(r"(['’]?)([2-9]0)['’]?s(?!\w)")
 _BEFORE_DECADE = word_set("the his her their my your our early mid late or and")
-_GERMAN_SHORT_DECADE = re.compile(r"([1-9]0)er(?!\w)")
+_GERMAN_SHORT_DECADE = re.compile(r"([1-9]\d)(ern?)(?!\w)")
 _GERMAN_DECADE = re.compile(r"er(?!\w)")
 _DECADE = re.compile(r"['’]?s(?!\w)")
 _FRACTION = re.compile(r"(\d{1,3})[/⁄](\d{1,3})(?![\d/]|[.,]\d)")
@@ -170,7 +172,8 @@ def _is_feminine(noun: str, code: str) -> bool:
     if code == "fr":
         noun = noun if noun == "fois" else noun.removesuffix("s")
         return noun in _FRENCH_FEMININE or noun.endswith(_FEMININE_ENDINGS["fr"])
-    return code == "de" and noun.endswith(_FEMININE_ENDINGS["de"])
+    feminine = noun.endswith(_FEMININE_ENDINGS["de"]) or noun.lower().endswith(_GERMAN_FEMININE)
+    return code == "de" and feminine
 
 
 def year_rule(source: Source, at: int) -> Edit | None:
@@ -209,7 +212,7 @@ def year_rule(source: Source, at: int) -> Edit | None:
 def short_decade_rule(source: Source, at: int) -> Edit | None:
     """`'90s` and `80s`; in German `90er`."""
     if source.language.code == "de" and (tens := _GERMAN_SHORT_DECADE.match(source.text, at)):
-        return Edit(at, tens.end(), f"{cardinal(int(tens[1]), 'de')}er")
+        return Edit(at, tens.end(), f"{cardinal(int(tens[1]), 'de')}{tens[2]}")
     found = _SHORT_DECADE.match(source.text, at)
     if found is None or source.language.code != "en" or source.char_before(at).isalnum():
         return None
@@ -329,7 +332,7 @@ def _half(source: Source, end: int, noun: str) -> str:
     if code == "es" and noun and noun not in _SPANISH_JOINTS:
         return "media" if feminine else "medio"
     if code == "de" and noun[:1].isupper():
-        masculine = noun.lower().endswith(("er", "el", "tag", "monat", "grad"))
+        masculine = noun.lower().endswith(_GERMAN_MASCULINE)
         return "eine halbe" if feminine else "ein halber" if masculine else "ein halbes"
     return ""
 

@@ -29,7 +29,7 @@ _BARE_PREFIX = re.compile(r"[A-Z]{3}[ \u00a0]?(?=\d)")
 _RANGE = re.compile(r"(?:[-–—]| [-–—] )(?=[$€£]?\d)")
 _PERCENT_RANGE = re.compile(r"[ \u00a0\u202f]?%[ ]?[-–—][ ]?(?=\d[\d.,]{0,9}[ \u00a0\u202f]?%)")
 _PERCENT = re.compile(r"[ \u00a0\u202f]?(%|‰)")
-_PERCENTAGE = re.compile(r"[ \u00a0\u202f]?%-?ig")
+_PERCENTAGE = re.compile(r"[ \u00a0\u202f]?%-?(ig\w*)")
 _PER = re.compile(r"[ ]?/[ ]?(?=([^\W\d_]+)(?![\w/@]|\.\w))")
 _PER_ABBREVIATIONS = {
     "en": {"mo": "month", "yr": "year", "hr": "hour", "h": "hour", "wk": "week", "s": "second",
@@ -60,7 +60,10 @@ _HYPHENED_UNIT = re.compile(r"-(?=(?:[kcm]m|k?g|mg|ml|oz|lbs?|ft|[GMT]B|[kMG]?Hz
 _TIMES = re.compile(r"[x×](?!\w|[ ]?[-+−=*/^)])")
 _COUNTED = re.compile(r"[ ][a-z]{2,}s\b")
 _HEIGHT = re.compile(r"(\d)['′’](\d{1,2})[\"″”]?(?!\w)")
-_FEET = re.compile(r"(\d{1,2})[ ]?ft\.?[ ](\d{1,2})[ ]?in(?:\.(?=[ ][a-z,])|(?![\w.])|(?=\.))")
+_FEET = re.compile(
+    r"(\d{1,2})[ ]?ft\.?[ ](\d|1[01])[ ]?in(?![ ](?:the|an?|my|our|your|his|her|their|its)\b)"
+    r"(?:\.(?=[ ][a-z,])|(?![\w.])|(?=\.))"
+)
 
 
 @cache
@@ -200,6 +203,8 @@ def _money(
 ) -> str:
     gender = "f" if currency.feminine else "m"
     if scale is not None:
+        if not currency.many:
+            return _scaled(first, last, scale, language)
         joint = {"fr": " d'" if currency.many[0] in "aeiouy" else " de ", "es": " de "}.get(
             language.code, " "
         )
@@ -252,7 +257,7 @@ def _measured(
     if scale:
         return _scaled(first, last, scale[1], language), end
     if language.code == "de" and (adjective := _PERCENTAGE.match(text, end)):
-        return f"{_span(first, last, language, 'n')}prozentig", adjective.end()
+        return f"{_span(first, last, language, 'n')}prozent{adjective[1]}", adjective.end()
     if percent := _PERCENT.match(text, end):
         noun = language.words["percent" if percent[1] == "%" else "thousandths"]
         return (
@@ -308,8 +313,10 @@ def height_rule(source: Source, at: int) -> Edit | None:
     """`5'10"` and `5 ft 10 in` in English."""
     if source.language.code == "en" and (feet := _FEET.match(source.text, at)):
         one, ten = cardinal(int(feet[1]), "en"), cardinal(int(feet[2]), "en")
-        long = "foot" if feet[1] == "1" or _is_attributive(source, at) else "feet"
-        return Edit(at, feet.end(), f"{one} {long} {ten} inch{'' if feet[2] == '1' else 'es'}")
+        attributive = _is_attributive(source, at)
+        long = "foot" if feet[1] == "1" or attributive else "feet"
+        short = "inch" if feet[2] == "1" or attributive else "inches"
+        return Edit(at, feet.end(), f"{one} {long} {ten} {short}")
     found = _HEIGHT.match(source.text, at)
     if found is None or source.language.code != "en" or int(found[2]) > 11:
         return None

@@ -30,6 +30,9 @@ _ENDS_SENTENCE = word_set(
 _DOTTED = re.compile(r"(?:[^\W\d_]\.[ -]?(?=[^\W\d_]\.)){1,7}[^\W\d_]\.")
 _INITIAL = re.compile(r"[A-ZÄÖÜÉ]\.(?=[ ][A-ZÄÖÜÉ])")
 _NAMED_BEFORE = re.compile(r"(?:^|[\s(])(?:[A-ZÄÖÜÉ][^\W\d_]*\.?)[ ]$|^[\s\"'(*]*$")
+_NAME_PARTICLE = re.compile(r"\n|[ ](?:de|del|della|du|la|le|van|von|der|den|ter|al|el)\b")
+_ONE_WORD = re.compile(r"\W*\w+,? ")
+"""The beginning of a sentence that greets: `Thanks Dr. smith`."""
 _NEXT = re.compile(r"[ \u00a0]+([^\s])")
 
 
@@ -54,10 +57,11 @@ def abbreviation_rule(source: Source, at: int, word: str) -> Edit | None:
         end = at + len(written)
         if text[at:end].replace("\u00a0", " ").lower() != written:
             continue
-        if written[-1].isalnum() and (
-            source.char_at(end).isalnum() or source.char_at(end) in "._-/@"
-        ):
+        joined = source.char_at(end).isalnum() or source.char_at(end) in "._-/@"
+        if written[-1].isalnum() and joined and not (written == "c/u" and source.is_end(end + 1)):
             continue
+        if written == "c/ " and not source.char_at(end).isupper():
+            said = "con "
         if written in ("el", "tl") and not (
             word.isupper() and source.char_before(at - 1).isdigit()
         ):
@@ -98,6 +102,8 @@ def title_rule(source: Source, at: int, word: str) -> Edit | None:
         return None
     is_title = written in _STREETS and following and following[1].isupper()
     follows_name = written in _AFTER_NAME and source.word_before(at)[:1].isupper()
+    if written == "dr." and (_NAME_PARTICLE.match(text, end) or _ONE_WORD.fullmatch(text[:at])):
+        follows_name = False
     if language.code == "en" and follows_name and not is_title:
         return Edit(at, end, _STREETS.get(written, said) + _kept_stop(source, "", end))
     joined = following and text.startswith(("and ", "und ", "et ", "y "), following.start(1))
