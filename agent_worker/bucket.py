@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 import obstore
 from obstore.exceptions import BaseError
@@ -33,6 +32,8 @@ FORGET_S = 6 * 3600.0
 """How often recordings that are too old are looked for in the bucket."""
 MOST_WAIT_S = 300.0
 """Between two tries while the bucket cannot be reached."""
+TRY_ON_S = 30.0
+"""How long the recordings behind one that cannot be sent are tried, if none of them can be."""
 LAST_S = 30.0
 """How long a worker that ends goes on with what its last calls left."""
 AT_ONCE = 16
@@ -40,8 +41,6 @@ PIECES_AT_ONCE = 2
 """Of 5 MB each, of a sound that is sent in pieces."""
 MOVING = ".moving"
 """Locked by the worker that moves recordings out of the folder."""
-
-_XML = ': <?xml version="1.0" encoding="UTF-8"?>'
 
 
 class BucketError(OSError):
@@ -94,23 +93,28 @@ class Bucket:
     async def of_sessions(self, session_ids: Collection[str]) -> list[str]:
         """The names of accounts of recordings in which one of these sessions answered.
 
-        Reads every account in the bucket.
+        Reads every account in the bucket. What is no account is passed over; the log names it.
 
         Raises:
             BucketError: It cannot be read.
         """
         if not session_ids:
             return []
-        places = asyncio.Semaphore(AT_ONCE)
+        names = (name for name, _ in await self._objects() if name.endswith(ACCOUNT_SUFFIX))
+        found: list[str] = []
 
-        async def is_one(name: str) -> bool:
-            async with places:
-                account = await self._account(name)
-            return any(session["session_id"] in session_ids for session in account["sessions"])
+        async def read() -> None:
+            for name in names:
+                if not (await self._answered(name)).isdisjoint(session_ids):
+                    found.append(name)
 
-        names = [name for name, _ in await self._objects() if name.endswith(ACCOUNT_SUFFIX)]
-        found = await asyncio.gather(*map(is_one, names))
-        return [name for name, is_it in zip(names, found, strict=True) if is_it]
+        try:
+            async with asyncio.TaskGroup() as readers:
+                for _ in range(AT_ONCE):
+                    readers.create_task(read())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return sorted(found)
 
     async def delete(self, account: str) -> None:
         """Deletes a recording, given its account's name.
@@ -146,15 +150,17 @@ class Bucket:
         now = datetime.now(UTC)
         objects = await self._objects()
         names = {name for name, _ in objects}
-        old = [
+        old = [name for name, sent_at in objects if sent_at < now - older_than]
+        orphans = [
             name
             for name, sent_at in objects
-            if sent_at < now - older_than
-            or (sent_at < now - ORPHAN_AFTER and _account_of(name) not in names)
+            if now - older_than <= sent_at < now - ORPHAN_AFTER and _account_of(name) not in names
         ]
         for name in old:
             await self._delete(name)
-        return len(old)
+        for name in orphans:
+            await self.delete_sound_alone(_account_of(name))
+        return len(old) + len(orphans)
 
     async def _objects(self) -> list[tuple[str, datetime]]:
         """Names and times of what is ours."""
@@ -166,14 +172,22 @@ class Bucket:
                 if OURS.fullmatch(entry["path"])
             ]
 
-    async def _account(self, name: str) -> dict[str, Any]:
+    async def _answered(self, account: str) -> set[str]:
+        """Ids of the sessions that an account names."""
         with _told():
             try:
-                answer = await obstore.get_async(self._store, name)
+                answer = await obstore.get_async(self._store, account)
             except FileNotFoundError:  # deleted meanwhile
-                return {"sessions": []}
-            account: dict[str, Any] = json.loads(bytes(await answer.bytes_async()))
-            return account
+                return set()
+            content = bytes(await answer.bytes_async())
+        try:
+            return recordings.session_ids(content)
+        except ValueError:
+            logger.warning(
+                "%s/%s is passed over: it is damaged, so nobody knows whose recording it was",
+                *(self.name, account),
+            )
+            return set()
 
     async def _delete(self, name: str) -> None:
         with _told(), suppress(FileNotFoundError):
@@ -189,8 +203,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        # The first line says all; the server's code is among what follows.
-        line = str(error).partition("\n")[0].removesuffix(_XML)
+        # What the server answered may name keys, so its code alone is taken from it.
+        line = re.split(r"[\n<]", str(error), maxsplit=1)[0].rstrip(": ")
         code = re.search(r"<Code>(\w+)</Code>", str(error))
         raise BucketError(f"{line} ({code[1]})" if code else line) from None
 
@@ -215,45 +229,90 @@ class Mover:
         self._bucket = bucket
         self._kept = timedelta(days=kept_days)
         self._look_s = look_s
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
+        self._using = asyncio.Lock()
+        """Held while recordings are sent, or old ones looked for: sound that is on its way once
+        more is not to be forgotten."""
         self._begun: set[Path] = set()
         """Accounts of recordings whose sound may be in the bucket without them."""
         self._deleted: set[Path] = set()
         """Those among them that were deleted here while they were sent."""
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="recordings to the bucket")
+        moving = self._again(
+            self.move,
+            every_s=self._look_s,
+            again_s=2 * self._look_s,
+            failed=f"Recordings wait in {self._folder}",
+        )
+        forgetting = self._again(
+            self._forget_old,
+            every_s=FORGET_S,
+            again_s=MOST_WAIT_S,
+            failed="Recordings that are too old may be left",
+        )
+        self._tasks = [
+            asyncio.create_task(moving, name="recordings to the bucket"),
+            asyncio.create_task(forgetting, name="old recordings in the bucket"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_tell_failure)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        moving, forgetting = self._tasks
+        self._ending.set()
+        forgetting.cancel()
         try:
-            async with asyncio.timeout(LAST_S):
+            async with asyncio.timeout(LAST_S) as last:
+                # What is being sent is sent to its end.
+                await moving
                 await self.move()
         except OSError as error:
+            why = f"not all were sent within {LAST_S:g} s" if last.expired() else error
             logger.error(
-                "Recordings stay in %s; the next worker there sends them: %s", self._folder, error
+                "Recordings stay in %s; the next worker there sends them: %s", self._folder, why
             )
+        finally:
+            moving.cancel()
+            await asyncio.wait(self._tasks)
 
     async def move(self) -> int:
         """Moves what is whole; gives how many recordings.
+
+        One that cannot be sent does not keep the others.
 
         Raises:
             BucketError: One could not be sent.
             OSError: The folder cannot be used.
         """
         moved = 0
-        with self._alone() as alone:
+        failed: OSError | None = None
+        loop = asyncio.get_running_loop()
+        give_up_at_s = 0.0
+        async with self._using, self._alone() as alone:
             if not alone:
                 return 0
             whole = await asyncio.to_thread(_whole, self._folder)
             for account in sorted({*whole, *self._begun}):
-                await self._move_one(account)
-                moved += 1
+                try:
+                    await self._move_one(account)
+                except OSError as error:
+                    if failed is None:
+                        failed, give_up_at_s = error, loop.time() + TRY_ON_S
+                    elif loop.time() > give_up_at_s:
+                        break
+                else:
+                    moved += 1
+                    give_up_at_s = loop.time() + TRY_ON_S
+        if failed is not None:
+            raise failed
         return moved
+
+    async def _forget_old(self) -> None:
+        async with self._using:
+            await self._bucket.forget_old(older_than=self._kept)
 
     async def _move_one(self, account: Path) -> None:
         if await asyncio.to_thread(account.exists):
@@ -283,35 +342,55 @@ class Mover:
             await self._bucket.put(sound)
         await self._bucket.put(account)
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        wait_s, forget_at_s = self._look_s, loop.time()
-        while True:
+    async def _again(
+        self,
+        what: Callable[[], Awaitable[object]],
+        *,
+        every_s: float,
+        again_s: float,
+        failed: str,
+    ) -> None:
+        """Does something until the end, after a failure in `again_s` and then ever less often."""
+        wait_s = again_s
+        while not self._ending.is_set():
+            pause_s = every_s
             try:
-                await self.move()
-                if loop.time() >= forget_at_s:
-                    await self._bucket.forget_old(older_than=self._kept)
-                    forget_at_s = loop.time() + FORGET_S
-                wait_s = self._look_s
+                await what()
+                wait_s = again_s
             except OSError as error:
                 # The bucket's errors, and the folder's: a disk that is full or away.
-                logger.error(
-                    "Recordings wait in %s: %s: %s", self._folder, self._bucket.name, error
-                )
-                wait_s = min(2 * wait_s, MOST_WAIT_S)
-            await asyncio.sleep(wait_s)
+                logger.error("%s: %s: %s", failed, self._bucket.name, error)
+                pause_s, wait_s = wait_s, min(2 * wait_s, max(every_s, MOST_WAIT_S))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._ending.wait()
 
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[bool]:
         """Whether nobody else moves recordings out of the folder; nobody does until the end."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._folder / MOVING).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        lock = await asyncio.to_thread(_locked, self._folder)
+        try:
+            yield lock is not None
+        finally:
+            if lock is not None:
+                await asyncio.to_thread(lock.close)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("Nothing is done any more: %s", task.get_name(), exc_info=error)
+
+
+def _locked(folder: Path) -> TextIO | None:
+    """The folder's lock, held until it is closed; None while another worker holds it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = (folder / MOVING).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def _whole(folder: Path) -> list[Path]:

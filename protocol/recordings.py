@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -62,22 +62,28 @@ class BucketSettings(EnvSettings):
         return self
 
 
-def accounts(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every whole recording's account; a file that is none of ours is passed over."""
+def session_ids(account: bytes) -> set[str]:
+    """Ids of the sessions that answered in a recording, given what is in its account.
+
+    Raises:
+        ValueError: It is no account.
+    """
+    try:
+        return {str(session["session_id"]) for session in json.loads(account)["sessions"]}
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("no account of a recording") from error
+
+
+def accounts(folder: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Every whole recording's account and its sessions; what is no account is passed over."""
     for path in sorted(folder.glob(f"*{ACCOUNT_SUFFIX}")):
         with suppress(ValueError, OSError):
-            account = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(account, dict) and "sessions" in account:
-                yield path, account
+            yield path, session_ids(path.read_bytes())
 
 
-def of_sessions(folder: Path, session_ids: Collection[str]) -> list[Path]:
+def of_sessions(folder: Path, wanted: Collection[str]) -> list[Path]:
     """The accounts of recordings in which one of these sessions answered."""
-    return [
-        path
-        for path, account in accounts(folder)
-        if any(session["session_id"] in session_ids for session in account["sessions"])
-    ]
+    return [path for path, answered in accounts(folder) if not answered.isdisjoint(wanted)]
 
 
 def delete(account: Path) -> None:

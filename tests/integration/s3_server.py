@@ -14,8 +14,6 @@ from threading import Thread
 
 import pytest
 
-from stack.ports import free_port
-
 KEY, SECRET = "access-key", "a-secret-of-forty-characters-0123456789ab"
 BUCKET = "recordings"
 
@@ -52,12 +50,12 @@ def s3_program() -> str:
 
 
 @contextmanager
-def s3_server(root: Path, *, port: int = 0) -> Iterator[S3Server]:
+def s3_server(root: Path) -> Iterator[S3Server]:
     """Serves one bucket, kept in a folder."""
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     command = [
         *(s3_program(), "serve", "s3", "--config", "", "--auth-key", f"{KEY},{SECRET}"),
-        *("--addr", f"127.0.0.1:{port or free_port()}", str(root)),
+        *("--addr", "127.0.0.1:0", str(root)),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

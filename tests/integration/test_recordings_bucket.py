@@ -1,20 +1,16 @@
-"""Recordings in a bucket of a real S3-compatible server: moved, found, deleted, forgotten."""
+"""Recordings move into a bucket of a real S3-compatible server."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from agent_worker.agent import serve
 from agent_worker.bucket import Bucket, BucketError, Mover
@@ -23,46 +19,16 @@ from protocol import recordings
 from protocol.errors import ConfigError
 from protocol.recordings import BucketSettings
 from protocol.settings import load_settings
-from stack.ports import free_port
-from stack.privacy import app
-from tests.integration.backend_server import serve_backend
-from tests.integration.s3_server import SECRET, S3Server, s3_server
+from tests.fault.relay import Relay
+from tests.integration.recordings_folder import NAME, calls, left, record, server, settings
+from tests.integration.s3_server import SECRET, S3Server
 from tests.integration.test_worker_health import LiveKit
 from tests.integration.test_worker_health import settings as worker_settings
 
-NAME = "20261121T100000.000000Z-0a1b2c3d"
+__all__ = ["calls", "server"]
+
 LARGE_BYTES = 12_000_000
 """Sent in pieces."""
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[S3Server]:
-    with s3_server(tmp_path / "s3") as running:
-        yield running
-
-
-@pytest.fixture
-def calls(tmp_path: Path) -> Path:
-    folder = tmp_path / "calls"
-    folder.mkdir()
-    return folder
-
-
-def settings(server: S3Server, **changed: Any) -> BucketSettings:
-    values = {name.lower(): value for name, value in server.settings.items()}
-    return BucketSettings(_env_file=None, **{**values, **changed})
-
-
-def record(
-    folder: Path, name: str = NAME, session_id: str = "room-1", sound: bytes = b"OggS"
-) -> None:
-    (folder / f"{name}.ogg").write_bytes(sound)
-    account = {"sessions": [{"flow_id": "default", "session_id": session_id}]}
-    (folder / f"{name}.json").write_text(json.dumps(account))
-
-
-def left(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {".moving"}
 
 
 async def until_moved(folder: Path) -> None:
@@ -116,18 +82,170 @@ async def test_the_worker_moves_what_there_is(server: S3Server, calls: Path) -> 
 
 
 async def test_recordings_wait_for_a_server_that_is_away(
-    tmp_path: Path, calls: Path, caplog: pytest.LogCaptureFixture
+    server: S3Server,
+    calls: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    port = free_port()
-    away = S3Server(f"http://127.0.0.1:{port}", tmp_path)
+    is_back = asyncio.Event()
+
+    class Way(Relay):
+        async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if is_back.is_set():
+                await super()._carry(reader, writer)
+            else:
+                writer.transport.abort()
+
+    monkeypatch.setattr("agent_worker.bucket.MOST_WAIT_S", 0.1)
     record(calls)
-    async with Mover(calls, Bucket(settings(away), tries=1), kept_days=30, look_s=0.05):
-        while "Recordings wait" not in caplog.text:  # noqa: ASYNC110 - as people learn of it
-            await asyncio.sleep(0.02)
-        assert left(calls) == {f"{NAME}.ogg", f"{NAME}.json"}
-        with s3_server(tmp_path / "s3", port=port) as server:
+    async with Way.to(server.url) as way:
+        bucket = Bucket(settings(server, s3_url=way.url), tries=1)
+        async with Mover(calls, bucket, kept_days=30, look_s=0.05):
+            while "Recordings wait" not in caplog.text:  # noqa: ASYNC110 - as people learn of it
+                await asyncio.sleep(0.02)
+            assert left(calls) == {f"{NAME}.ogg", f"{NAME}.json"}
+            is_back.set()
             await until_moved(calls)
-            assert server.objects == {f"{NAME}.ogg", f"{NAME}.json"}
+    assert server.objects == {f"{NAME}.ogg", f"{NAME}.json"}
+
+
+def stick(folder: Path, name: str) -> None:
+    """A recording that cannot be sent."""
+    record(folder, name)
+    (folder / f"{name}.ogg").unlink()
+    (folder / f"{name}.ogg").mkdir()
+
+
+async def test_one_that_cannot_be_sent_keeps_neither_others_nor_what_is_too_old(
+    server: S3Server, calls: Path
+) -> None:
+    stick(calls, "20261121T000000.000000Z")
+    for hour in (11, 12):
+        record(calls, f"20261121T{hour}0000.000000Z")
+    with pytest.raises(BucketError):
+        await Mover(calls, Bucket(settings(server)), kept_days=30).move()
+    assert len(server.objects) == 4
+    assert {name[9:11] for name in left(calls)} == {"00"}
+    record(server.folder, "20261001T100000.000000Z")
+    for path in server.folder.glob("20261001*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    async with Mover(calls, Bucket(settings(server)), kept_days=30):
+        while len(server.objects) > 4:  # noqa: ASYNC110 - the mover tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_a_bucket_that_is_away_is_not_tried_with_every_recording(
+    server: S3Server, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(Bucket):
+        tried = 0
+
+        async def put(self, path: Path) -> None:
+            self.tried += 1
+            raise BucketError("away")
+
+    monkeypatch.setattr("agent_worker.bucket.TRY_ON_S", -1.0)
+    for number in range(6):
+        record(calls, f"20261121T10000{number}.000000Z")
+    bucket = Away(settings(server))
+    with pytest.raises(BucketError, match="away"):
+        await Mover(calls, bucket, kept_days=30).move()
+    assert bucket.tried == 2
+
+
+async def test_a_bucket_that_lets_nothing_be_deleted_is_not_listed_at_each_look(
+    server: S3Server, calls: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Kept(Bucket):
+        listed = 0
+
+        async def forget_old(self, *, older_than: timedelta) -> int:
+            self.listed += 1
+            raise BucketError("AccessDenied")
+
+    bucket = Kept(settings(server))
+    async with Mover(calls, bucket, kept_days=30, look_s=0.02):
+        while not bucket.listed:  # noqa: ASYNC110 - the mover tells nobody
+            await asyncio.sleep(0.02)
+        for hour in (11, 12, 13):
+            record(calls, f"20261121T{hour}0000.000000Z")
+            await until_moved(calls)
+    assert bucket.listed == 1
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "agent_worker.bucket"]
+    assert line.startswith("Recordings that are too old may be left")
+
+
+class Held(Bucket):
+    """Sends nothing until it may."""
+
+    def __init__(self, held: BucketSettings) -> None:
+        super().__init__(held)
+        self.begun: list[str] = []
+        self.has_begun, self.may = asyncio.Event(), asyncio.Event()
+
+    async def put(self, path: Path) -> None:
+        self.begun.append(path.suffix)
+        self.has_begun.set()
+        await self.may.wait()
+        await super().put(path)
+
+
+async def test_an_upload_under_way_at_the_end_is_not_begun_again(
+    server: S3Server, calls: Path
+) -> None:
+    record(calls)
+    bucket = Held(settings(server))
+    async with Mover(calls, bucket, kept_days=30):
+        await bucket.has_begun.wait()
+        # Once the mover has been asked to end.
+        asyncio.get_running_loop().call_soon(bucket.may.set)
+    assert bucket.begun == [".ogg", ".json"]
+    assert server.objects == {f"{NAME}.ogg", f"{NAME}.json"}
+
+
+async def test_an_end_that_takes_too_long_says_so(
+    server: S3Server,
+    calls: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent_worker.bucket.LAST_S", 0.1)
+    record(calls)
+    bucket = Held(settings(server))
+    async with Mover(calls, bucket, kept_days=30):
+        await bucket.has_begun.wait()
+    assert caplog.messages[-1].endswith("sends them: not all were sent within 0.1 s")
+    assert left(calls) == {f"{NAME}.ogg", f"{NAME}.json"}
+
+
+async def test_a_fault_of_the_mover_is_told_when_it_happens(
+    server: S3Server, calls: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Faulty(Bucket):
+        async def put(self, path: Path) -> None:
+            raise RuntimeError("a fault")
+
+    async def until_told() -> None:
+        async with Mover(calls, Faulty(settings(server)), kept_days=30):
+            while "RuntimeError: a fault" not in caplog.text:  # noqa: ASYNC110 - as people learn
+                await asyncio.sleep(0.02)
+
+    record(calls)
+    with pytest.raises(RuntimeError, match="a fault"):
+        await until_told()
+
+
+async def test_a_folder_that_hangs_holds_nothing_else(server: S3Server, calls: Path) -> None:
+    # To open it for writing waits for a reader.
+    os.mkfifo(calls / ".moving")
+    record(calls)
+    moving = asyncio.create_task(Mover(calls, Bucket(settings(server)), kept_days=30).move())
+    await asyncio.sleep(0)
+    reader = os.open(calls / ".moving", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert await moving == 1
+    finally:
+        os.close(reader)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +268,9 @@ async def test_a_refusal_is_logged_and_loses_nothing(
         async with refused:
             while "Recordings wait" not in caplog.text:  # noqa: ASYNC110 - as people learn of it
                 await asyncio.sleep(0.02)
-    # Once while it runs, once when it ends.
     lines = [r.getMessage() for r in caplog.records if r.name == "agent_worker.bucket"]
-    assert len(lines) == 2
+    assert sum(line.startswith("Recordings wait") for line in lines) == 1
+    assert sum(line.startswith("Recordings stay") for line in lines) == 1
     assert all(reason in line and "\n" not in line for line in lines)
     assert SECRET not in caplog.text
     assert left(calls) == {f"{NAME}.ogg", f"{NAME}.json"}
@@ -264,111 +382,6 @@ async def test_a_deletion_that_the_bucket_does_not_take_is_repeated(
     assert server.objects == set()
 
 
-async def test_old_recordings_are_forgotten_and_strange_objects_stay(server: S3Server) -> None:
-    record(server.folder)
-    record(server.folder, "20261001T100000.000000Z")
-    record(server.folder, "album")
-    for path in server.folder.iterdir():
-        if not path.name.startswith("20261121"):
-            os.utime(path, (1_000_000_000, 1_000_000_000))
-    bucket = Bucket(settings(server))
-    assert await bucket.forget_old(older_than=timedelta(days=30)) == 2
-    assert {name.partition(".")[0] for name in server.objects} == {"20261121T100000", "album"}
-
-
-async def test_sound_to_which_no_account_came_is_forgotten(server: S3Server) -> None:
-    two_days_ago = time.time() - 2 * 86_400
-    for hour, is_whole, is_new in ((10, False, False), (11, True, False), (12, False, True)):
-        name = f"20261121T{hour}0000.000000Z-00000000"
-        record(server.folder, name)
-        if not is_whole:
-            (server.folder / f"{name}.json").unlink()
-        for path in () if is_new else server.folder.glob(f"{name}*"):
-            os.utime(path, (two_days_ago, two_days_ago))
-    await Bucket(settings(server)).forget_old(older_than=timedelta(days=30))
-    assert {name[9:11] for name in server.objects} == {"11", "12"}
-
-
-def test_a_persons_recordings_are_found_and_deleted_in_folder_and_bucket(
-    server: S3Server, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    secret = tmp_path / "secret"
-    secret.write_text(SECRET)
-    for name, value in {
-        **server.settings,
-        "DATABASE_URL": f"sqlite:///{tmp_path}/parley.db",
-        "BACKEND_PORT": "1",
-        "RECORDINGS_DIR": str(calls),
-        "S3_SECRET_ACCESS_KEY": "",
-        "S3_SECRET_ACCESS_KEY_FILE": str(secret),
-    }.items():
-        monkeypatch.setenv(name, value)
-    record(calls)
-    for number in range(30):
-        session = "room-1" if number % 10 == 0 else f"other-{number}"
-        record(server.folder, f"20261120T1000{number:02d}.000000Z", session)
-    runner = CliRunner()
-    found = runner.invoke(app, ["find", "--session", "room-1", "--json"])
-    assert json.loads(found.output)["recordings"] == [
-        str(calls / f"{NAME}.json"),
-        *(f"s3://recordings/20261120T1000{n}0.000000Z.json" for n in range(3)),
-    ]
-    done = runner.invoke(app, ["delete", "--session", "room-1", "--yes"])
-    assert "Deleted 0 sessions, 0 conversations and 4 recordings" in done.output
-    assert left(calls) == set()
-    assert len(server.objects) == 54
-    assert "Nothing is kept" in runner.invoke(app, ["find", "--session", "room-1"]).output
-    monkeypatch.setenv("S3_URL", "http://127.0.0.1:1")
-    unknown = runner.invoke(app, ["find", "--session", "room-1"])
-    assert isinstance(unknown.exception, ConfigError)
-    assert "may hold recordings" in str(unknown.exception)
-
-
-def test_a_deletion_that_broke_off_finds_the_rest_when_it_is_repeated(
-    server: S3Server, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = f"sqlite:///{tmp_path}/parley.db"
-
-    async def fill() -> str:
-        async with serve_backend(["Hi."], database_url=url) as backend:
-            opened = await backend.client.post(
-                "/api/flows/default/sessions", json={"metadata": {"phone": "+49123"}}
-            )
-            session_id: str = opened.json()["session_id"]
-            await backend.turn(session_id, "hello", flow="default")
-        return session_id
-
-    session_id = asyncio.run(fill())
-    record(calls, session_id=session_id)
-    record(server.folder, "20261121T110000.000000Z-00000000", session_id)
-    monkeypatch.chdir(tmp_path)
-    for name, value in {
-        **server.settings,
-        "DATABASE_URL": url,
-        "BACKEND_PORT": "1",
-        "RECORDINGS_DIR": str(calls),
-    }.items():
-        monkeypatch.setenv(name, value)
-    delete = ["delete", "--metadata", "phone=+49123", "--yes"]
-    runner = CliRunner()
-    monkeypatch.setenv("S3_URL", "http://127.0.0.1:1")
-    away = runner.invoke(app, delete).exception
-    assert "run this command again" in str(away)
-    record(calls, session_id=session_id)
-    (calls / f"{NAME}.ogg").unlink()
-    (calls / f"{NAME}.ogg").mkdir()
-    stuck = runner.invoke(app, delete).exception
-    assert isinstance(stuck, ConfigError)
-    assert f"{NAME}.ogg was not deleted" in str(stuck)
-    (calls / f"{NAME}.ogg").rmdir()
-    monkeypatch.setenv("S3_URL", server.url)
-    done = runner.invoke(app, delete)
-    assert "Deleted 1 sessions, 0 conversations and 2 recordings" in done.output
-    assert left(calls) == server.objects == set()
-    assert "Nothing is kept" in runner.invoke(app, ["find", *delete[1:3]]).output
-
-
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
@@ -392,9 +405,3 @@ def test_settings_that_do_not_fit_are_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=said):
         load_settings(WorkerSettings)
-
-
-async def test_a_bucket_that_is_not_there_says_so(tmp_path: Path) -> None:
-    nowhere = S3Server("http://127.0.0.1:1", tmp_path)
-    with pytest.raises(BucketError, match=r"127\.0\.0\.1:1"):
-        await Bucket(settings(nowhere), tries=1).of_sessions({"s"})

@@ -17,14 +17,18 @@ def made(folder: Path, name: str, session_id: str) -> None:
 
 
 def sessions(folder: Path) -> list[str]:
-    return [account["sessions"][0]["session_id"] for _, account in accounts(folder)]
+    return [session_id for _, answered in accounts(folder) for session_id in answered]
 
 
 def test_a_sessions_recordings_are_found_and_deleted(tmp_path: Path) -> None:
     made(tmp_path, "20261121T100000.000000Z", "one")
     made(tmp_path, "20261121T110000.000000Z", "two")
-    (tmp_path / "notes.json").write_text("[]")
-    (tmp_path / "broken.json").write_text("{")
+    strange = {
+        "notes.json": "[]", "broken.json": "{", "deep.json": "[" * 100_000,
+        "album.json": '{"sessions": [1]}', "empty.json": '{"sessions": null}',
+    }  # fmt: skip
+    for name, text in strange.items():
+        (tmp_path / name).write_text(text)
     assert sessions(tmp_path) == ["one", "two"]
     (found,) = of_sessions(tmp_path, {"one"})
     delete(found)
@@ -32,8 +36,7 @@ def test_a_sessions_recordings_are_found_and_deleted(tmp_path: Path) -> None:
     assert left == [
         "20261121T110000.000000Z.json",
         "20261121T110000.000000Z.ogg",
-        "broken.json",
-        "notes.json",
+        *sorted(strange),
     ]
 
 
