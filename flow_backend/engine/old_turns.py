@@ -54,9 +54,10 @@ class OldTurns:
             ParleyError: `database_unavailable`, as the writer's `durable`.
         """
         while count := self._count:
-            found = await self._stored()
+            await self._parts.writer.durable(self._session.uid)
+            found = await self._parts.sessions.parts(self._session.uid)
             if self._count == count:
-                return [entry for part in found.values() for entry in part]
+                return [Entry.from_dict(entry) for part in found for entry in part]
         return []
 
     async def note_heard(self, user_input: str, heard: Entry) -> bool:
@@ -68,21 +69,16 @@ class OldTurns:
         if not self._count or self._session.forgotten:
             return False
         async with self._changing:
-            for number, part in (await self._stored()).items():
+            await self._parts.writer.durable(self._session.uid)
+            for number in reversed(range(self._count)):
+                stored = await self._parts.sessions.part(self._session.uid, number)
+                part = [Entry.from_dict(entry) for entry in stored]
                 if any(entry.turn_id == heard.turn_id for entry in part):
                     note_heard(part, user_input, heard)
                     if not self._session.forgotten:
                         self._put(number, part)
                     return True
         return False
-
-    async def _stored(self) -> dict[int, list[Entry]]:
-        await self._parts.writer.durable(self._session.uid)
-        found = await self._parts.sessions.parts(self._session.uid)
-        return {
-            number: [Entry.from_dict(entry) for entry in entries]
-            for number, entries in found.items()
-        }
 
     def _put(self, number: int, entries: list[Entry]) -> None:
         told = json.dumps([entry.as_dict() for entry in entries])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from time import monotonic, time
@@ -15,26 +14,23 @@ from flow_backend.engine.old_turns import OldTurns
 from flow_backend.engine.plan import Plan
 from flow_backend.engine.reading_ahead import ReadingAhead
 from flow_backend.engine.replay import replay
-from flow_backend.engine.rewind import take_back
+from flow_backend.engine.reports import HeardReports
 from flow_backend.engine.runner import Runner
 from flow_backend.engine.shown import show
-from flow_backend.engine.state import Entry, SessionState, note_heard
+from flow_backend.engine.state import Entry, SessionState
 from flow_backend.engine.summaries import Summaries
 from flow_backend.engine.turn import Turn
 from flow_backend.engine.turn_ids import TurnIds
-from flow_backend.store.database import storage_error
 from flow_backend.store.sessions import StoredTurn
 from flow_backend.store.tables import sessions, turns
 from flow_backend.store.writer import TURN_PATIENCE_S
 from protocol.errors import FlowError, ParleyError, StreamError
-from protocol.events import Cancelled, Done, Error, Event
+from protocol.events import Cancelled, Done, Event
 from protocol.turns import HeardReport, HeardTurn
 from protocol.turns import SessionState as ShownState
 
 if TYPE_CHECKING:
     from flow_backend.engine.engine import EngineParts
-
-log = logging.getLogger(__name__)
 
 _KEPT_TURNS = 4
 """Turns of a session whose streams stay in memory after they are over."""
@@ -83,11 +79,17 @@ class Session:
         self._stored_turns = TurnIds(stored_turns)
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._current: Turn | None = None
-        self._last_merged = state.history[-1].turn_id if state.history else None
+        self.last_merged = state.history[-1].turn_id if state.history else None
+        """The turn after which the state is as it is."""
+        self._starts = asyncio.Lock()
+        """Turns begin in the order of their requests, whatever their reports wait for."""
+        self._starting: set[str] = set()
+        """Ids of turns that wait to begin."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._ahead = ReadingAhead(parts, self._tasks)
         self._summaries = Summaries(parts, self._tasks)
         self._old = OldTurns(self, parts, stored_parts)
+        self._reports = HeardReports(self, self._old)
 
     async def turn_ids(self) -> set[str]:
         """Of every turn that there was, as far as the database knows, and of those in memory."""
@@ -98,7 +100,7 @@ class Session:
         """A turn runs, or waits for its commit, or is read."""
         return any(
             not turn.over.is_set() or turn.stream.readers for turn in self._turns.values()
-        ) or bool(self._tasks)
+        ) or bool(self._tasks or self._starting)
 
     async def start_turn(
         self,
@@ -124,23 +126,32 @@ class Session:
             raise FlowError("request_invalid", "The input has a NUL character.", path="input")
         self.last_used, self.used_at_s = time(), monotonic()
         turn_id = turn_id or uuid4().hex
-        if heard and not self.knows(turn_id):
-            await self._take_reports(heard)
-        if self.knows(turn_id):
-            known = await self.turn(turn_id)
-            if known.input != user_input:
-                raise FlowError(
-                    "turn_conflict",
-                    f"Turn {turn_id!r} was begun with another input. Use a new turn_id.",
-                )
-            if not speculative and not known.discarded:
-                await self.commit(known)
-            return known
+        if not self.knows(turn_id):
+            self._starting.add(turn_id)
+            try:
+                async with self._starts:
+                    if heard and not self.knows(turn_id):
+                        await self._reports.take_carried(heard)
+                    if not self.knows(turn_id):
+                        return self._begin(user_input, turn_id, speculative=speculative)
+            finally:
+                self._starting.discard(turn_id)
+        known = await self.begun(turn_id)
+        if known.input != user_input:
+            raise FlowError(
+                "turn_conflict",
+                f"Turn {turn_id!r} was begun with another input. Use a new turn_id.",
+            )
+        if not speculative and not known.discarded:
+            await self.commit(known)
+        return known
+
+    def _begin(self, user_input: str, turn_id: str, *, speculative: bool) -> Turn:
         if self.state.ended:
             raise FlowError("session_ended", f"Session {self.id!r} is over. Open a new one.")
         self._parts.writer.check()
         if self._current is not None:
-            self._leave(self._current, "superseded")
+            self.leave(self._current, "superseded")
         self._ahead.cancel()
         turn = Turn(self.uid, self.id, turn_id, user_input, self.state, speculative=speculative)
         self._remember(turn)
@@ -182,7 +193,18 @@ class Session:
         turn.task.add_done_callback(lambda task: self._ran(turn, task))
 
     async def turn(self, turn_id: str) -> Turn:
-        """A turn by its id, from memory or from the database.
+        """A turn by its id; one that waits to begin is there once it has.
+
+        Raises:
+            FlowError: `turn_not_found`.
+        """
+        if turn_id in self._starting:
+            async with self._starts:
+                pass
+        return await self.begun(turn_id)
+
+    async def begun(self, turn_id: str) -> Turn:
+        """A turn that has begun, from memory or from the database.
 
         Raises:
             FlowError: `turn_not_found`.
@@ -234,7 +256,7 @@ class Session:
 
     def drop(self, turn: Turn) -> None:
         """Discards a speculative turn; cancels a committed one that still runs."""
-        self._leave(turn, "cancelled" if turn.committed else "discarded")
+        self.leave(turn, "cancelled" if turn.committed else "discarded")
 
     async def discard(self, turn: Turn) -> None:
         """As `drop`."""
@@ -246,44 +268,8 @@ class Session:
         Raises:
             FlowError: `turn_conflict` for a turn that is not committed.
         """
-        await self._take_report(turn, report)
+        await self._reports.take(turn, report)
         await self._parts.writer.durable(self.uid)
-
-    async def _take_reports(self, reports: Sequence[HeardTurn]) -> None:
-        for report in reports:
-            try:
-                turn = await self.turn(report.turn_id)
-                if not turn.committed:
-                    # Only what was committed is heard: the commit is still on its way.
-                    await self.commit(turn)
-                await self._take_report(turn, report)
-            except FlowError as error:
-                # The new turn begins all the same: its user has spoken.
-                log.info("session %s: a report of a turn: %s", self.id, error.code)
-
-    async def _take_report(self, turn: Turn, report: HeardReport) -> None:
-        if not turn.committed:
-            raise FlowError(
-                "turn_conflict", f"Turn {turn.id!r} is not committed: nothing of it can be heard."
-            )
-        if not turn.concluded:
-            if not report.interrupted:
-                raise FlowError(
-                    "turn_conflict",
-                    f"Turn {turn.id!r} still speaks: report once its stream has ended, or with "
-                    "`interrupted`.",
-                )
-            self._leave(turn, "interrupted")
-        # Nothing can be heard of a turn that has said nothing.
-        text = report.text if turn.pieces or turn.past else ""
-        heard = Entry("assistant", text, turn.id, heard=True)
-        heard.interrupted, heard.estimated = report.interrupted, report.estimated
-        here = any(entry.turn_id == turn.id for entry in self.state.history)
-        if here or not (turn.merged and await self._old.note_heard(turn.input, heard)):
-            note_heard(self.state.history, turn.input, heard)
-            if report.interrupted and turn.id == self._last_merged:
-                take_back(self.state, turn.rewind, report.text)
-        self.save()
 
     def greeted(self, text: str) -> None:
         """The client has spoken the greeting."""
@@ -292,7 +278,7 @@ class Session:
     async def end(self) -> None:
         """Ends the session and whatever runs in it."""
         if self._current is not None:
-            self._leave(self._current, "session_ended")
+            self.leave(self._current, "session_ended")
         self.state.ended = True
         self.save()
         await self._parts.writer.durable(self.uid)
@@ -324,7 +310,7 @@ class Session:
         turn = self._current
         if turn is not None:
             if self._parts.keeper is None or not turn.committed or turn.concluded:
-                self._leave(turn, "shutdown")
+                self.leave(turn, "shutdown")
             else:
                 self._suspend(turn)
         self._ahead.cancel()
@@ -355,7 +341,7 @@ class Session:
                     del self._turns[old.id]
                     break
 
-    def _leave(self, turn: Turn, reason: str) -> None:
+    def leave(self, turn: Turn, reason: str) -> None:
         """Stops a turn: its stream ends now, its task lets go of the model's stream as it unwinds.
 
         A turn that has come to its end is only discarded, if it was never committed.
@@ -375,14 +361,14 @@ class Session:
 
         def give_up() -> None:
             if turn.stream.idle and not turn.concluded:
-                self._leave(turn, "abandoned")
+                self.leave(turn, "abandoned")
 
         self._later(self._parts.limits.reader_grace_s, give_up)
 
     def _give_up(self, turn: Turn) -> None:
         """A speculative turn that nobody committed is discarded."""
         if not turn.committed and not turn.discarded:
-            self._leave(turn, "discarded")
+            self.leave(turn, "discarded")
 
     @staticmethod
     def _later(delay_s: float, call: Any) -> None:
@@ -407,23 +393,7 @@ class Session:
                 ),
             )
         else:
-            self._conclude(turn, self._failure(turn, error))
-
-    def _failure(self, turn: Turn, error: BaseException) -> Error:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        known = storage_error(error)
-        if known is not None:
-            return Error(
-                code=known.code,
-                message=known.message,
-                retryable=known.retryable,
-                content=turn.spoken,
-            )
-        log.error("turn %s of session %s failed", turn.id, self.id, exc_info=error)
-        return Error(
-            code="internal", message="The turn failed; the log says why.", content=turn.spoken
-        )
+            self._conclude(turn, turn.failure(error))
 
     def _conclude(self, turn: Turn, event: Event) -> None:
         """The run is over: the turn enters the state if it is committed, and its stream ends."""
@@ -442,7 +412,7 @@ class Session:
         def publish(stored: asyncio.Future[None]) -> None:
             failure = None if stored.cancelled() else stored.exception()
             if failure is not None:
-                turn.stream.add(self._failure(turn, failure))
+                turn.stream.add(turn.failure(failure))
                 if end is not None:
                     # The writer still has the row: who reads the turn later finds the same end.
                     end["frames"] = end["frames"].removesuffix(terminal) + turn.stream.frames[-1]
@@ -454,7 +424,9 @@ class Session:
 
     def _enter(self, turn: Turn, terminal: bytes = b"") -> dict[str, Any] | None:
         """A committed turn is over: it enters the history; gives the end of its journal."""
-        self._merge(turn)
+        if not turn.merged:
+            turn.merge(self.state)
+            self.last_merged = turn.id
         if self._summaries.task is None:  # it counts entries as they stand in the history
             self.put_away()
         end = self._store_end(turn, terminal)
@@ -513,23 +485,6 @@ class Session:
             "last_used_at": self.last_used,
             "generation": self.generation,
         }
-
-    def _merge(self, turn: Turn) -> None:
-        if turn.merged:
-            return
-        turn.merged = True
-        self._last_merged = turn.id
-        turn.rewind.names = list(turn.draft.changed)
-        for name in turn.draft.changed:
-            was_set, value = turn.draft.value_before(name)
-            if was_set:
-                turn.rewind.before[name] = value
-        turn.draft.merge()
-        self.state.history.append(Entry("user", turn.input, turn.id, heard=True))
-        if turn.pieces:
-            self.state.history.append(
-                Entry("assistant", turn.spoken, turn.id, interrupted=turn.interrupted)
-            )
 
 
 async def _fail(error: ParleyError) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from time import monotonic, time
 from typing import Any
 
 from flow_backend.engine.rewind import Checkpoint, Rewind, letters
 from flow_backend.engine.spoken import Spoken
-from flow_backend.engine.state import Draft, SessionState
+from flow_backend.engine.state import Draft, Entry, SessionState
 from flow_backend.engine.stream import TurnStream
+from flow_backend.store.database import storage_error
 from flow_backend.store.sessions import StoredTurn
+from protocol.events import Error
+
+log = logging.getLogger(__name__)
 
 
 class Turn:
@@ -58,7 +63,7 @@ class Turn:
         self.timings_ms: dict[str, float] = {}
         self.pieces = Spoken()
         """Every spoken token."""
-        self._session_uid = session_uid
+        self._session_uid, self._session_id = session_uid, session_id
         self._begun = monotonic()
         self._saved = 0
         self.input_taken = False
@@ -143,6 +148,38 @@ class Turn:
     def no_way_back(self) -> None:
         """A side effect runs: no report leads back behind it."""
         self.rewind.floor = len(self.rewind.checkpoints)
+
+    def merge(self, state: SessionState) -> None:
+        """Enters what it did, and what was said, into the session's state."""
+        self.merged = True
+        self.rewind.names = list(self.draft.changed)
+        for name in self.draft.changed:
+            was_set, value = self.draft.value_before(name)
+            if was_set:
+                self.rewind.before[name] = value
+        self.draft.merge()
+        state.history.append(Entry("user", self.input, self.id, heard=True))
+        if self.pieces:
+            state.history.append(
+                Entry("assistant", self.spoken, self.id, interrupted=self.interrupted)
+            )
+
+    def failure(self, error: BaseException) -> Error:
+        """Its terminal event for what went wrong."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        known = storage_error(error)
+        if known is not None:
+            return Error(
+                code=known.code,
+                message=known.message,
+                retryable=known.retryable,
+                content=self.spoken,
+            )
+        log.error("turn %s of session %s failed", self.id, self._session_id, exc_info=error)
+        return Error(
+            code="internal", message="The turn failed; the log says why.", content=self.spoken
+        )
 
     def unsaved_chunk(self, terminal: bytes = b"") -> dict[str, Any] | None:
         """The journal's next row, and the terminal frame with the last; then it counts as saved."""

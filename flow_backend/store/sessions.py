@@ -98,16 +98,26 @@ class SessionStore:
                 parts=0 if last_part is None else last_part + 1,
             )
 
-    async def parts(self, session_uid: str) -> dict[int, list[dict[str, Any]]]:
+    async def parts(self, session_uid: str) -> list[list[dict[str, Any]]]:
         """The parts of a session's transcript that come before its state's history, in order."""
-        mine = transcript_parts.c.session_uid == session_uid
         async with self._engine.connect() as connection:
-            found = await connection.execute(
-                select(transcript_parts.c.number, transcript_parts.c.entries)
-                .where(mine)
+            found = await connection.scalars(
+                select(transcript_parts.c.entries)
+                .where(transcript_parts.c.session_uid == session_uid)
                 .order_by(transcript_parts.c.number)
             )
-            return {number: json.loads(entries) for number, entries in found}
+            return [json.loads(entries) for entries in found]
+
+    async def part(self, session_uid: str, number: int) -> list[dict[str, Any]]:
+        """One of the parts; empty if there is none."""
+        async with self._engine.connect() as connection:
+            entries = await connection.scalar(
+                select(transcript_parts.c.entries).where(
+                    transcript_parts.c.session_uid == session_uid,
+                    transcript_parts.c.number == number,
+                )
+            )
+            return [] if entries is None else json.loads(entries)
 
     async def turn(self, session_uid: str, turn_id: str) -> StoredTurn | None:
         """A turn with its journal."""
