@@ -115,6 +115,31 @@ async def test_reports_about_turns_long_ago_correct_them_where_they_are(database
         assert (await transcript(backend))[:40] == expected
 
 
+async def test_a_report_reads_no_further_back_than_its_turn(database_url: str) -> None:
+    async with serve_backend([SUMMARY, ANSWER], database_url=database_url, **SMALL) as backend:
+        await count(backend, 0, TURNS)
+        last = await parts_of(backend) - 1
+        assert last > 0
+        async with backend.app.state.database.begin() as connection:
+            number = transcript_parts.c.number
+            newest = await connection.scalar(
+                select(transcript_parts.c.entries).where(number == last)
+            )
+            turn_id = json.loads(newest)[-1]["turn_id"]
+            await connection.execute(
+                transcript_parts.update().where(number < last).values(entries="unread")
+            )
+        report = {"text": "Well", "interrupted": True}
+        answer = await backend.call("s", turn_id, "heard", report, flow="default")
+        assert answer.status_code == 204
+        await backend.app.state.engine.flush()
+        async with backend.app.state.database.connect() as connection:
+            newest = await connection.scalar(
+                select(transcript_parts.c.entries).where(number == last)
+            )
+        assert json.loads(newest)[-1]["text"] == "Well"
+
+
 async def test_without_summaries_the_row_stays_small_too() -> None:
     failing = Reply(purpose="summary", error="provider_unavailable", times=None)
     async with serve_backend([failing, ANSWER], **SMALL) as backend:
