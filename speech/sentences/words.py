@@ -39,6 +39,7 @@ LINKS = frozenset(
 COPULAS = frozenset(("is", "are", "equals", "ist", "sind", "est", "es", "è", "=", "be", "than"))
 """Words between a thing and its letter: `The result is z.`"""
 ARTICLES = frozenset(("a", "an", "the", "ein", "das", "un", "une", "una", "le", "la", "el"))
+"""Words before a letter that stands for something: `a C`, `la B`."""
 TIME_ONLY = re.compile(r"\s*(?:at|by|around|about|before|after|until|from|since) \S+ \S+", re.I)
 """A sentence that has only said when so far: `At 5 p.m.`"""
 DAY = re.compile(r"\d{1,2}")
