@@ -27,6 +27,8 @@ const AGENT_STATE = "lk.agent.state";
 const AGENT_WAIT_MS = 15_000;
 /** What a full server asks callers to wait (`Retry-After`, which TokenSource keeps to itself). */
 const FULL_RETRY_MS = 2000;
+/** What passes by itself where a call has been. */
+const COMES_BACK: readonly Problem["code"][] = ["server_down", "room_full"];
 /** The other side ended the call. */
 const HUNG_UP = new Set([
   DisconnectReason.ROOM_DELETED,
@@ -50,6 +52,10 @@ export class LiveKitCall extends Call {
   /** Ends a pause. */
   private wake = (): void => undefined;
   private joining = false;
+  /** Tries to join, or waits until it tries again. */
+  private trying = false;
+  /** Tries and waits since an agent was last there. */
+  private failures = 0;
   private muted = false;
   private typed = 0;
 
@@ -74,22 +80,35 @@ export class LiveKitCall extends Call {
   }
 
   /** Tries until it is let in, as long as what is in the way passes by itself. */
-  private async keepJoining(passing: readonly Problem["code"][]): Promise<void> {
-    for (let failures = 0; !this.ending; failures += 1) {
-      try {
-        await this.join();
-        return;
-      } catch (error) {
-        const problem = connectProblem(error);
-        await this.room.disconnect();
-        if (this.ending) return;
+  private async keepJoining(passing: readonly Problem["code"][], firstPauseMs?: number): Promise<void> {
+    if (this.trying) return;
+    this.trying = true;
+    try {
+      if (firstPauseMs !== undefined) await this.pause(firstPauseMs);
+      while (!this.ending) {
+        const problem = await this.problemOfJoining();
+        if (!problem || this.ending) return;
+        // A server that was there comes back.
+        if (problem.code === "room_full") passing = COMES_BACK;
         if (!passing.includes(problem.code)) {
           this.fail(problem);
           return;
         }
         this.update({ problem });
-        await this.pause(failures, problem.code === "room_full" ? FULL_RETRY_MS : 0);
+        await this.pause(problem.code === "room_full" ? FULL_RETRY_MS : 0);
       }
+    } finally {
+      this.trying = false;
+    }
+  }
+
+  private async problemOfJoining(): Promise<Problem | undefined> {
+    try {
+      await this.join();
+      return undefined;
+    } catch (error) {
+      await this.room.disconnect();
+      return connectProblem(error);
     }
   }
 
@@ -123,15 +142,17 @@ export class LiveKitCall extends Call {
       await this.room.startAudio();
       this.log("connected", this.room.name);
       this.showAgent();
-      if (!this.agent()) this.agentTimer = setTimeout(() => void this.onAgentMissing(), AGENT_WAIT_MS);
+      if (this.agent()) this.failures = 0;
+      else this.agentTimer = setTimeout(() => void this.onAgentMissing(), AGENT_WAIT_MS);
     } finally {
       this.joining = false;
     }
   }
 
-  /** Waits as one does after so many failures, and at least so long; not beyond the call's end. */
-  private pause(failures: number, leastMs = 0): Promise<void> {
-    const delayMs = RECONNECT_DELAYS_MS[Math.min(failures, RECONNECT_DELAYS_MS.length - 1)] ?? 0;
+  /** Waits the longer the more tries have failed, and at least so long; not beyond the call's end. */
+  private pause(leastMs: number): Promise<void> {
+    const delayMs = RECONNECT_DELAYS_MS[Math.min(this.failures, RECONNECT_DELAYS_MS.length - 1)] ?? 0;
+    this.failures += 1;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, Math.max(delayMs, leastMs));
       this.wake = () => {
@@ -145,8 +166,7 @@ export class LiveKitCall extends Call {
   private async rejoin(): Promise<void> {
     this.log("disconnected", "");
     this.update({ state: "reconnecting" });
-    await this.pause(0);
-    await this.keepJoining(["server_down", "room_full"]);
+    await this.keepJoining(COMES_BACK, 0);
   }
 
   override async end(): Promise<void> {
@@ -232,6 +252,7 @@ export class LiveKitCall extends Call {
   private readonly onParticipant = (participant: RemoteParticipant): void => {
     if (!participant.isAgent) return;
     clearTimeout(this.agentTimer);
+    this.failures = 0;
     this.log("agent", "joined");
     const { problem } = this.getSnapshot();
     this.update({
@@ -251,7 +272,7 @@ export class LiveKitCall extends Call {
   /** A worker that is well takes no more calls than it has places for. */
   private async onAgentMissing(): Promise<void> {
     const status = await request<Status>("/api/status").catch(() => undefined);
-    if (this.agent() || this.ending) return;
+    if (this.agent() || this.ending || this.trying) return;
     if (status?.body.parts?.worker?.ready !== true) {
       this.update({ problem: { code: "agent_missing" } });
       return;
@@ -259,8 +280,7 @@ export class LiveKitCall extends Call {
     this.update({ problem: { code: "room_full" } });
     // A room that nobody took is not offered again: a new one is.
     await this.room.disconnect();
-    await this.pause(0, FULL_RETRY_MS);
-    await this.keepJoining(["server_down", "room_full"]);
+    await this.keepJoining(COMES_BACK, FULL_RETRY_MS);
   }
 
   private readonly onTrack = (track: RemoteTrack): void => {
