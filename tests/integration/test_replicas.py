@@ -167,7 +167,7 @@ async def test_writes_of_a_replica_that_lost_its_session_are_refused(
     shared: dict[str, Any],
 ) -> None:
     """A replica that was stopped for a while wakes up and does not know it yet."""
-    slow = Reply(say="a b c d", delay_s=0.3)
+    slow = Reply(say="a b c d", delay_s=2)
     async with two(shared, [slow, Reply(say="a b c d", times=None)]) as (one, other):
         async with one.open_turn("s", "hi", "t1", flow="default") as events:
             async for event in events:
