@@ -489,6 +489,8 @@ class Call:
         LiveKit keeps an empty room for a while, and would let the same caller in again without an
         agent: it sends one to new rooms only.
         """
+        if self._voice is not None:
+            await self._voice.aclose()
         agent = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         people = [p for p in self._ctx.room.remote_participants.values() if p.kind != agent]
         if self._settings.hang_up == "delete_room" and not people:
@@ -520,6 +522,8 @@ class Call:
         # What is still on its way to the room gets there first.
         if others := self._tasks - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=1.0)
+        if self._voice is not None:
+            await self._voice.aclose()
         if not leave:
             await self._ctx.delete_room()
         self._ctx.shutdown(reason)

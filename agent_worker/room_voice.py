@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from livekit import rtc
 from livekit.agents.voice import io
@@ -21,6 +22,8 @@ AHEAD_S = 0.15
 QUEUE_MS = 1000
 """Room in the queue, so that giving a frame never waits."""
 SAMPLE_BYTES = 2
+UNPUBLISHED_S = 2.0
+"""How long the room may take to let go of the track."""
 
 
 class RoomVoice(io.AudioOutput):
@@ -39,6 +42,7 @@ class RoomVoice(io.AudioOutput):
         self.words: RoomWords | None = None
         """Told what was played, and asked for the words of it."""
         self._source = source
+        self._room: rtc.Room | None = None
         self._track: rtc.LocalAudioTrack | None = None
         self._waiting = bytearray()
         """Sound of the segment that was not given to the source."""
@@ -69,6 +73,7 @@ class RoomVoice(io.AudioOutput):
     async def published_in(cls, room: rtc.Room) -> RoomVoice:
         """A voice in a room's new track; sound waits until somebody subscribes to it."""
         voice = cls(rtc.AudioSource(RATE_HZ, 1, queue_size_ms=QUEUE_MS))
+        voice._room = room
         voice._track = track = rtc.LocalAudioTrack.create_audio_track("roomio_audio", voice._source)
         publication = await room.local_participant.publish_track(
             track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -81,15 +86,23 @@ class RoomVoice(io.AudioOutput):
         self._player = asyncio.create_task(self._play(publication), name="room voice")
 
     async def aclose(self) -> None:
-        """Falls silent for good."""
+        """Falls silent for good, and leaves the room; best before the room closes.
+
+        A track that is still published when its room is gone keeps a thread of LiveKit's native
+        library for as long as the process lives.
+        """
         if self._player is not None:
             self._player.cancel()
             await asyncio.wait([self._player])
-        await self._source.aclose()
-        if self._track is not None:
-            # Else a thread of the native library waits for sound until Python happens to collect
-            # what is left of the call; the class has no call for that.
+        if self._room is not None and self._track is not None:
+            if self._room.isconnected():
+                with suppress(TimeoutError, rtc.participant.UnpublishTrackError):
+                    async with asyncio.timeout(UNPUBLISHED_S):
+                        await self._room.local_participant.unpublish_track(self._track.sid)
+            # What is left of the call may live on until Python collects it; the class has no call
+            # for this.
             self._track._ffi_handle.dispose()
+        await self._source.aclose()
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         """Takes sound, faster than it is played; waits while the segment before is ending."""

@@ -35,7 +35,7 @@ async def test_a_voice_that_is_closed_leaves_no_thread(tmp_path: Path) -> None:
             kept.append(publication.track)
             assert source_threads() == before + 1
             await voice.aclose()
-            await room.disconnect()
             while source_threads() > before:  # noqa: ASYNC110 - the thread tells nobody
                 await asyncio.sleep(0.02)
+            await room.disconnect()
         assert all(kept)
