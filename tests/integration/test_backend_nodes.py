@@ -167,7 +167,7 @@ async def test_knowledge_puts_passages_into_the_next_prompt() -> None:
         messages, _ = backend.provider.requests[-1]
         assert "Fridays." not in messages[0].content
         await backend.turn("s2", "hi")
-        assert text_of(await backend.turn("s2", 'zebra" OR 1 -- \x00')) == "After."
+        assert text_of(await backend.turn("s2", 'zebra" OR 1 -- \x01')) == "After."
 
 
 async def test_transfer_and_digits_are_events() -> None:

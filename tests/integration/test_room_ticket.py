@@ -36,14 +36,27 @@ async def test_a_ticket_that_is_refused(tmp_path: Path, token: str, words: str) 
 
 
 REFUSED = """
-import asyncio, sys
+import asyncio, logging, sys
 from livekit import rtc
 from protocol import leaving, logs
 
+class Refusal(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.told, self.loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def emit(self, record):
+        if "invalid token" in record.getMessage():
+            self.loop.call_soon_threadsafe(self.told.set)
+
 async def join():
+    refusal = Refusal()
+    logging.getLogger().addHandler(refusal)
     try:
         await rtc.Room().connect(*sys.argv[2:])
     except rtc.ConnectError:
+        # The native library may tell its log later than the caller.
+        await refusal.told.wait()
         return 0
     return 1
 
