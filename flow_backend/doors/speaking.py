@@ -223,15 +223,16 @@ class _Run:
 
     def _guess_first(self) -> None:
         """Begins the first piece, if it looks complete."""
-        if self._jobs or not self._voice.tts.is_free:
+        guess = self._guess
+        if self._jobs or not self._voice.tts.is_free or (guess and guess.job.cancelling()):
             return
         pieces = self._splitter.preview()
-        if self._guess is None:
+        if guess is None:
             if pieces:
-                self._guess = _Guess(pieces[0])
-                self._guess.job = asyncio.create_task(self._job(0, pieces[0], self._guess.sure))
-        elif pieces[:1] != [self._guess.piece]:
-            self._guess.job.cancel()
+                self._guess = guess = _Guess(pieces[0])
+                guess.job = asyncio.create_task(self._job(0, guess.piece, guess.sure))
+        elif pieces[:1] != [guess.piece]:
+            guess.job.cancel()
 
     def _start(self, pieces: list[str]) -> None:
         for piece in pieces:

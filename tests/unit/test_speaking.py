@@ -322,6 +322,43 @@ async def test_a_wrong_guess_is_never_heard_and_is_the_last() -> None:
     assert tts.open == 0
 
 
+class SlowToLeave(FreeTTS):
+    """Takes its time to let go of a text that is not wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+
+    async def stream(self, text: str, **how: Any) -> AsyncGenerator[SpeechChunk, None]:
+        try:
+            async with aclosing(super().stream(text, **how)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.left += 1
+
+
+async def test_a_wrong_guess_is_cancelled_once() -> None:
+    tts = SlowToLeave()
+
+    async def source() -> AsyncGenerator[str, None]:
+        yield "wait a,chunk"
+        await tts.begun.wait()
+        for token in (" ", "and", " so", " on"):
+            yield token
+            for _ in range(3):
+                await asyncio.sleep(0)
+        tts.gate("a").set()
+        yield "\nchunk"
+
+    async for _ in speak(source(), Lines(), Voice(tts)):
+        pass
+    assert tts.tries == {"wait a,chunk": 1, "wait a,chunk and so on": 1, "chunk": 1}
+    assert tts.left == 3
+
+
 async def test_a_guess_that_fails_is_told_in_its_place() -> None:
     tts = FreeTTS()
     seen = []
