@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TextIO
 
 import obstore
 from obstore.exceptions import BaseError
@@ -31,14 +32,15 @@ ORPHAN_AFTER = timedelta(days=1)
 FORGET_S = 6 * 3600.0
 """How often recordings that are too old are looked for in the bucket."""
 MOST_WAIT_S = 300.0
-"""Between two tries while the bucket cannot be reached."""
+"""Between two tries of a recording that cannot be sent."""
 TRY_ON_S = 30.0
 """How long the recordings behind one that cannot be sent are tried, if none of them can be."""
 LAST_S = 30.0
 """How long a worker that ends goes on with what its last calls left."""
 AT_ONCE = 16
+PIECE_BYTES = 5 * 1024 * 1024
+"""The least that S3 takes as a part of an object."""
 PIECES_AT_ONCE = 2
-"""Of 5 MB each, of a sound that is sent in pieces."""
 MOVING = ".moving"
 """Locked by the worker that moves recordings out of the folder."""
 
@@ -88,7 +90,19 @@ class Bucket:
             BucketError: It was not taken.
         """
         with _told():
-            await obstore.put_async(self._store, path.name, path, max_concurrency=PIECES_AT_ONCE)
+            # Given a path, obstore opens it on the event loop and holds Python's lock meanwhile.
+            file, size_bytes = await asyncio.to_thread(_opened, path)
+            try:
+                await obstore.put_async(
+                    self._store,
+                    path.name,
+                    _Pieces(file),
+                    use_multipart=size_bytes > PIECE_BYTES,
+                    chunk_size=PIECE_BYTES,
+                    max_concurrency=PIECES_AT_ONCE,
+                )
+            finally:
+                await asyncio.to_thread(file.close)
 
     async def of_sessions(self, session_ids: Collection[str]) -> list[str]:
         """The names of accounts of recordings in which one of these sessions answered.
@@ -194,6 +208,27 @@ class Bucket:
             await obstore.delete_async(self._store, name)
 
 
+class _Pieces:
+    """What is in a file, read beside the event loop."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await asyncio.to_thread(self._file.read, PIECE_BYTES)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+
+def _opened(path: Path) -> tuple[BinaryIO, int]:
+    file = path.open("rb")
+    return file, os.fstat(file.fileno()).st_size
+
+
 def _account_of(name: str) -> str:
     return name.removesuffix(SOUND_SUFFIX).removesuffix(ACCOUNT_SUFFIX) + ACCOUNT_SUFFIX
 
@@ -207,6 +242,15 @@ def _told() -> Iterator[None]:
         line = re.split(r"[\n<]", str(error), maxsplit=1)[0].rstrip(": ")
         code = re.search(r"<Code>(\w+)</Code>", str(error))
         raise BucketError(f"{line} ({code[1]})" if code else line) from None
+
+
+class _Wait(NamedTuple):
+    """Of a recording that could not be sent."""
+
+    length_s: float = 0.0
+    """Longer with each try; 0 before the first."""
+    until_s: float = 0.0
+    """By the event loop's clock."""
 
 
 class Mover:
@@ -229,6 +273,7 @@ class Mover:
         self._bucket = bucket
         self._kept = timedelta(days=kept_days)
         self._look_s = look_s
+        self._most_wait_s = max(look_s, MOST_WAIT_S)
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._using = asyncio.Lock()
@@ -238,10 +283,11 @@ class Mover:
         """Accounts of recordings whose sound may be in the bucket without them."""
         self._deleted: set[Path] = set()
         """Those among them that were deleted here while they were sent."""
+        self._waits: dict[Path, _Wait] = {}
 
     async def __aenter__(self) -> Self:
         moving = self._again(
-            self.move,
+            self._move_due,
             every_s=self._look_s,
             again_s=2 * self._look_s,
             failed=f"Recordings wait in {self._folder}",
@@ -287,28 +333,54 @@ class Mover:
             BucketError: One could not be sent.
             OSError: The folder cannot be used.
         """
+        moved, failed = await self._move(is_due_only=False)
+        if failed is not None:
+            raise failed
+        return moved
+
+    async def _move_due(self) -> None:
+        """Moves what is whole, but for what could not be sent lately.
+
+        Raises:
+            OSError: The folder cannot be used.
+        """
+        _, failed = await self._move(is_due_only=True)
+        if failed is not None:
+            logger.error("Recordings wait in %s: %s: %s", self._folder, self._bucket.name, failed)
+
+    async def _move(self, *, is_due_only: bool) -> tuple[int, OSError | None]:
+        """Gives how many were moved, and why the first was not that could not be."""
         moved = 0
         failed: OSError | None = None
+        is_away = False
         loop = asyncio.get_running_loop()
         give_up_at_s = 0.0
         async with self._using, self._alone() as alone:
             if not alone:
-                return 0
-            whole = await asyncio.to_thread(_whole, self._folder)
-            for account in sorted({*whole, *self._begun}):
-                try:
-                    await self._move_one(account)
-                except OSError as error:
-                    if failed is None:
-                        failed, give_up_at_s = error, loop.time() + TRY_ON_S
-                    elif loop.time() > give_up_at_s:
-                        break
-                else:
-                    moved += 1
-                    give_up_at_s = loop.time() + TRY_ON_S
-        if failed is not None:
-            raise failed
-        return moved
+                return 0, None
+            found = {*await asyncio.to_thread(_whole, self._folder), *self._begun}
+            waits = {account: self._waits.get(account, _Wait()) for account in found}
+            self._waits = {account: wait for account, wait in waits.items() if wait.length_s}
+            # Those that were never refused come first.
+            for account in sorted(found, key=lambda account: (waits[account].length_s, account)):
+                if is_due_only and loop.time() < waits[account].until_s:
+                    continue
+                if not is_away:
+                    try:
+                        await self._move_one(account)
+                    except OSError as error:
+                        if failed is None:
+                            failed, give_up_at_s = error, loop.time() + TRY_ON_S
+                        else:
+                            is_away = loop.time() > give_up_at_s
+                    else:
+                        self._waits.pop(account, None)
+                        moved += 1
+                        give_up_at_s = loop.time() + TRY_ON_S
+                        continue
+                length_s = min(2 * (waits[account].length_s or self._look_s), self._most_wait_s)
+                self._waits[account] = _Wait(length_s, loop.time() + length_s)
+        return moved, failed
 
     async def _forget_old(self) -> None:
         async with self._using:

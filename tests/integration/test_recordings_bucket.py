@@ -119,19 +119,50 @@ def stick(folder: Path, name: str) -> None:
 async def test_one_that_cannot_be_sent_keeps_neither_others_nor_what_is_too_old(
     server: S3Server, calls: Path
 ) -> None:
+    # Before the server has listed the bucket: it remembers what was there.
+    record(server.folder, "20261001T100000.000000Z")
+    for path in server.folder.glob("20261001*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
     stick(calls, "20261121T000000.000000Z")
     for hour in (11, 12):
         record(calls, f"20261121T{hour}0000.000000Z")
     with pytest.raises(BucketError):
         await Mover(calls, Bucket(settings(server)), kept_days=30).move()
-    assert len(server.objects) == 4
+    assert len(server.objects) == 6
     assert {name[9:11] for name in left(calls)} == {"00"}
-    record(server.folder, "20261001T100000.000000Z")
-    for path in server.folder.glob("20261001*"):
-        os.utime(path, (1_000_000_000, 1_000_000_000))
     async with Mover(calls, Bucket(settings(server)), kept_days=30):
         while len(server.objects) > 4:  # noqa: ASYNC110 - the mover tells nobody
             await asyncio.sleep(0.02)
+
+
+async def test_one_that_can_never_be_sent_keeps_none_that_comes_later(
+    server: S3Server, calls: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stick(calls, "20261121T000000.000000Z")
+    async with Mover(calls, Bucket(settings(server)), kept_days=30, look_s=0.2):
+        while "Recordings wait" not in caplog.text:  # noqa: ASYNC110 - as people learn of it
+            await asyncio.sleep(0.02)
+        # Each wait is twice as long as the one before: the last would outlast the test.
+        for hour in range(11, 20):
+            record(calls, f"20261121T{hour}0000.000000Z")
+            while len(left(calls)) > 2:  # noqa: ASYNC110 - the mover tells nobody
+                await asyncio.sleep(0.02)
+    assert len(server.objects) == 18
+
+
+async def test_a_file_that_hangs_when_it_is_opened_holds_nothing_else(
+    server: S3Server, calls: Path
+) -> None:
+    path = calls / f"{NAME}.ogg"
+    # To open it for reading waits for a writer.
+    os.mkfifo(path)
+    sending = asyncio.create_task(Bucket(settings(server)).put(path))
+    await asyncio.sleep(0)
+    writer = await asyncio.to_thread(path.open, "wb")
+    await asyncio.to_thread(writer.write, b"OggS")
+    await asyncio.to_thread(writer.close)
+    await sending
+    assert (server.folder / path.name).read_bytes() == b"OggS"
 
 
 async def test_a_bucket_that_is_away_is_not_tried_with_every_recording(
