@@ -13,7 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from liquid import BoundTemplate, Environment, RenderContext
+from liquid.builtin.expressions import primitive
 from liquid.exceptions import LiquidError, ResourceLimitError
+from liquid.filter import flatten
 from liquid.token import Token
 
 from protocol.errors import FlowError
@@ -25,6 +27,8 @@ MAX_LOCAL_BYTES = 1_000_000
 MAX_TIME_S = 0.25
 """A template runs on the event loop, so that it must be over before anybody hears it."""
 _MAX_JOINED_CHARACTERS = 1_000_000
+_MAX_COMPARED_ELEMENTS = 2_000
+"""`uniq` compares each element with all before it."""
 _FORBIDDEN_TAGS = ("include", "render")
 
 
@@ -59,6 +63,20 @@ class _Template(BoundTemplate):
     context_class = _Context
 
 
+class _Range(primitive.RangeLiteral):
+    """`(1..n)`, of which filters, `contains` and `offset` would make or visit every number."""
+
+    __slots__ = ()
+
+    def _make_range(self, start: object, stop: object) -> range:
+        made: range = super()._make_range(start, stop)
+        if made[MAX_LOOP_ROUNDS:]:
+            raise ResourceLimitError(
+                f"a range has more than {MAX_LOOP_ROUNDS} numbers", token=self.token
+            )
+        return made
+
+
 class _Environment(Environment):
     template_class = _Template
     loop_iteration_limit = MAX_LOOP_ROUNDS
@@ -67,12 +85,26 @@ class _Environment(Environment):
 
 
 def _make_environment() -> Environment:
+    # The parser leaves no other way to name the class.
+    primitive.RangeLiteral = _Range  # type: ignore[misc]
     environment = _Environment()
     for tag in _FORBIDDEN_TAGS:
         del environment.tags[tag]
     for name in ("replace", "join"):
         environment.filters[name] = _bounded(name, environment.filters[name])
+    environment.filters["uniq"] = _uniq(environment.filters["uniq"])
     return environment
+
+
+def _uniq(run: Any) -> Any:
+    def bounded(value: object, *arguments: object) -> object:
+        if isinstance(value, list | tuple) and len(flatten(value)) > _MAX_COMPARED_ELEMENTS:
+            raise ResourceLimitError(
+                f"the filter 'uniq' takes up to {_MAX_COMPARED_ELEMENTS} elements", token=None
+            )
+        return run(value, *arguments)
+
+    return bounded
 
 
 def _bounded(name: str, run: Any) -> Any:

@@ -52,6 +52,49 @@ def test_what_fails_is_told_in_time(source: str) -> None:
     assert time.process_time() - begun < 1
 
 
+def _grown(rounds: int, pluses: int) -> str:
+    """A text that each round adds to itself so many times."""
+    source = "'hello'"
+    for _ in range(rounds):
+        source = f"[{source}].map(a, {'+'.join(['a'] * (pluses + 1))})[0]"
+    return source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "+".join(["text"] * 700),
+        _grown(5, 60),
+        f"({'+'.join(['list'] * 100)}).map(x, ({'+'.join(['list'] * 100)}).all(y, y >= 0))",
+        "list.map(x, list.map(y, x + y))",
+        "list.map(x, text)",
+        "long.map(x, x)",
+        "list.//\nall(x, list.//\nall(y, list.all//\n(z, z >= 0)))",
+        "list\n.all(x, list. all (y, list.existsOne(z, z >= 0)))",
+        "list.all(x, ')' != r'\\' || list.all(y, list.all(z, z >= 0)))",
+        "list.all(x, '''//''' + \"\"\"'\"\"\" == '' || list.all(y, list.all(z, z >= 0)))",
+    ],
+)
+def test_what_would_take_too_long_or_too_much_memory_is_not_begun(source: str) -> None:
+    values = {"text": "x" * 1_000_000, "list": list(range(400)), "long": list(range(10_000))}
+    check(source)
+    begun = time.process_time()
+    with pytest.raises(FlowError, match="too many times"):
+        evaluate(source, values)
+    assert time.process_time() - begun < 1
+
+
+def test_lists_of_ordinary_length_are_gone_over() -> None:
+    rooms = [{"name": f"room {n}", "free": n % 2 == 0, "beds": n} for n in range(500)]
+    found = evaluate(
+        "rooms.filter(r, r.free && r.beds + 1 > 3).map(r, 'our ' + r.name)[0] + '!'",
+        {"rooms": rooms},
+    )
+    assert found == "our room 4!"
+    assert evaluate("text + ', ' + text == ''", {"text": "x" * 1_000_000}) is False
+    assert evaluate("list.all(x, x >= 0)", {"list": list(range(100_000))}) is True
+
+
 def test_a_condition_on_what_is_not_known_yet_does_not_hold() -> None:
     assert holds("age > 18", {"age": 20})
     assert not holds("age > 18", {})

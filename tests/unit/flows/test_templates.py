@@ -24,6 +24,11 @@ def test_templates_see_their_values_and_nothing_else() -> None:
         "{% for i in (1..900) %}{{ long }}{% endfor %}",
         "{% for i in (1..5000) %}{{ list | sort | join: ',' | split: ',' | size }}{% endfor %}",
         "{% assign a = long %}{% for i in (1..99) %}{% assign a = a | append: a %}{% endfor %}",
+        "{{ (1..1000000000) | join: ',' }}",
+        "{% assign far = (1..300000000) %}{{ far | reverse | first }}",
+        "{% if (1..300000000) contains 'x' %}x{% endif %}",
+        "{% for i in (1..300000000) limit: 1 offset: 299999990 %}x{% endfor %}",
+        "{{ nested | uniq | size }}",
         "{% include 'x' %}",
         "{% render 'x' %}",
         "{{ 1 | divided_by: 0 }}",
@@ -33,7 +38,14 @@ def test_templates_see_their_values_and_nothing_else() -> None:
 def test_what_would_explode_is_stopped_in_time(source: str) -> None:
     begun = time.process_time()
     with pytest.raises(FlowError) as caught:
-        render(source, {"long": "a" * 60_000, "list": list("abc" * 3000)})
+        render(
+            source,
+            {
+                "long": "a" * 60_000,
+                "list": list("abc" * 3000),
+                "nested": [[str(n) for n in range(50_000)]],
+            },
+        )
     assert caught.value.code == "template_failed"
     assert "aaaa" not in caught.value.message
     assert time.process_time() - begun < 1
