@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Dialect, Table, event, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    Text,
+    any_,
+    event,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
@@ -210,6 +225,21 @@ def upsert(table: Table, dialect: Dialect) -> Any:
             if not column.primary_key
         },
     )
+
+
+def among(
+    column: ColumnElement[str], values: Collection[str], dialect: Dialect
+) -> ColumnElement[bool]:
+    """Whether a column is one of these: one bound value, however many there are.
+
+    An `IN` with a place for each is another statement for each number of them, and drivers keep
+    the last hundred or so that each connection has prepared; of places both databases allow
+    some 32,000.
+    """
+    if dialect.name == "postgresql":
+        return column == any_(literal(list(values), ARRAY(Text)))
+    each = func.json_each(json.dumps(list(values))).table_valued("value")
+    return column.in_(select(each.c.value))
 
 
 def _make_engine(url: str, statement_s: float | None = None) -> AsyncEngine:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flow_backend.store.database import among
 from flow_backend.store.tables import (
     conversation_messages,
     conversations,
@@ -73,7 +74,9 @@ class PeopleStore:
             sessions.c.metadata, sessions.c.owner,
         )  # fmt: skip
         query = select(*columns).order_by(sessions.c.last_used_at.desc())
-        named: ColumnElement[bool] = sessions.c.session_id.in_(person.sessions)
+        named: ColumnElement[bool] = among(
+            sessions.c.session_id, person.sessions, self._engine.dialect
+        )
         if person.api_key is not None:
             named |= sessions.c.owner == person.api_key
         if person.metadata:
@@ -93,7 +96,9 @@ class PeopleStore:
 
     async def conversations(self, person: Person) -> list[str]:
         """Ids of the person's conversations with the tutor."""
-        named: ColumnElement[bool] = conversations.c.id.in_(person.conversations)
+        named: ColumnElement[bool] = among(
+            conversations.c.id, person.conversations, self._engine.dialect
+        )
         if person.api_key is not None:
             named |= conversations.c.owner == person.api_key
         async with self._engine.connect() as connection:
@@ -112,16 +117,24 @@ class PeopleStore:
         """Deletes sessions with their transcripts, turns, journals and side effects."""
         async with self._engine.begin() as connection:
             for table in (journal, turns, outbox, transcript_parts):
-                await connection.execute(delete(table).where(table.c.session_uid.in_(uids)))
-            await connection.execute(delete(sessions).where(sessions.c.uid.in_(uids)))
+                await connection.execute(
+                    delete(table).where(among(table.c.session_uid, uids, connection.dialect))
+                )
+            await connection.execute(
+                delete(sessions).where(among(sessions.c.uid, uids, connection.dialect))
+            )
         await self._clean()
 
     async def delete_conversations(self, ids: Sequence[str]) -> None:
         """Deletes conversations with their messages, corrections and vocabulary."""
         async with self._engine.begin() as connection:
             for table in (vocabulary, conversation_messages):
-                await connection.execute(delete(table).where(table.c.conversation_id.in_(ids)))
-            await connection.execute(delete(conversations).where(conversations.c.id.in_(ids)))
+                await connection.execute(
+                    delete(table).where(among(table.c.conversation_id, ids, connection.dialect))
+                )
+            await connection.execute(
+                delete(conversations).where(among(conversations.c.id, ids, connection.dialect))
+            )
         await self._clean()
 
     async def _clean(self) -> None:

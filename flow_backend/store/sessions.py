@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flow_backend.store.database import insert_missing
+from flow_backend.store.database import among, insert_missing
 from flow_backend.store.tables import journal, outbox, sessions, transcript_parts, turns
 
 
@@ -223,7 +223,7 @@ class SessionStore:
                 .where(
                     turns.c.status == "running",
                     turns.c.updated_at < silent_since,
-                    turns.c.session_uid.not_in(in_use),
+                    ~among(turns.c.session_uid, in_use, connection.dialect),
                 )
                 .values(status="lost")
                 .returning(turns.c.session_uid, turns.c.turn_id)
@@ -276,7 +276,7 @@ class SessionStore:
                 .where(
                     sessions.c.ended.is_(False),
                     sessions.c.last_used_at < idle_since,
-                    sessions.c.uid.not_in(in_use),
+                    ~among(sessions.c.uid, in_use, connection.dialect),
                 )
                 .values(ended=True)
                 .returning(sessions.c.flow_id, sessions.c.session_id)

@@ -25,7 +25,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flow_backend.store.batch import WHOLE, Batch, Row, uid_of
-from flow_backend.store.database import FAILURES, insert_missing, storage_error, upsert
+from flow_backend.store.database import FAILURES, among, insert_missing, storage_error, upsert
 from flow_backend.store.tables import journal, outbox, sessions, transcript_parts, turns
 from protocol.errors import FlowError, ParleyError
 
@@ -356,7 +356,7 @@ class Writer:
         """Sessions in a batch that another process has; the others stay locked until it is in."""
         found = await connection.execute(
             select(sessions.c.uid, sessions.c.generation)
-            .where(sessions.c.uid.in_(sorted(batch.uids())))
+            .where(among(sessions.c.uid, batch.uids(), connection.dialect))
             .order_by(sessions.c.uid)
             .with_for_update()
         )

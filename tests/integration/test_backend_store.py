@@ -11,12 +11,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Column, Connection, Table, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Table, event, insert, inspect, select, text
 
 from flow_backend.llm.scripted import Reply
 from flow_backend.store.database import migrate, migration_config, open_database
 from flow_backend.store.passages import Document, PassageStore
-from flow_backend.store.tables import metadata
+from flow_backend.store.people import PeopleStore
+from flow_backend.store.sessions import SessionStore
+from flow_backend.store.tables import metadata, sessions
 from protocol.errors import ConfigError
 from tests.integration.backend_server import serve_backend, text_of
 
@@ -292,6 +294,49 @@ async def test_idle_sessions_end_and_old_ones_are_forgotten(database_url: str) -
             for table in ("sessions", "turns", "journal"):
                 count = await connection.scalar(text(f"SELECT count(*) FROM {table}"))
                 assert count == 0, table
+
+
+async def test_statements_are_the_same_for_any_number_of_sessions(database_url: str) -> None:
+    engine = await open_database(database_url)
+    statements: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def _keep(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    store, people = SessionStore(engine), PeopleStore(engine)
+    said_for: list[list[str]] = []
+    for uids in (set[str](), {"one"}, {"one", "the 'other'"}, {str(n) for n in range(40_000)}):
+        statements.clear()
+        assert await store.end_idle(0.0, uids) == []
+        assert await store.take_lost_turns(0.0, uids) == []
+        await people.delete_sessions(uids)
+        await people.delete_conversations(sorted(uids))
+        said_for.append(list(statements))
+    assert said_for[0]
+    assert all(said == said_for[0] for said in said_for)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("kept", [[], ["a"], ["a", "\u00e4 'b'\"\\"], ["nobody", "c"]])
+async def test_all_but_those_in_use_are_ended(database_url: str, kept: list[str]) -> None:
+    engine = await open_database(database_url)
+    uids = ["a", "\u00e4 'b'\"\\", "c"]
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(sessions),
+            [
+                {
+                    "uid": uid, "flow_id": "f", "session_id": uid, "owner": "", "flow_version": 1,
+                    "state": "{}", "metadata": "{}", "ended": False, "generation": 1,
+                    "last_used_at": 1.0,
+                }
+                for uid in uids
+            ],
+        )  # fmt: skip
+    ended = await SessionStore(engine).end_idle(2.0, set(kept))
+    assert sorted(ended) == sorted(("f", uid) for uid in uids if uid not in kept)
+    await engine.dispose()
 
 
 async def test_flows_from_a_folder_get_a_new_version_when_they_change(
