@@ -98,13 +98,38 @@ class Caller:
             token = token.with_room_config(
                 api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=agent_name)])
             )
+        async with cls.with_token(
+            url, token.to_jwt(), mic_rate_hz=mic_rate_hz, mic_channels=mic_channels
+        ) as caller:
+            yield caller
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def with_token(
+        cls,
+        url: str,
+        token: str,
+        *,
+        mic_rate_hz: int = MIC_RATE_HZ,
+        mic_channels: int = 1,
+        auto_subscribe: bool = True,
+    ) -> AsyncIterator[Caller]:
+        """As `join`, with a token of somebody else's making.
+
+        Args:
+            url: LiveKit's.
+            token: For the room.
+            mic_rate_hz: Rate at which the microphone gives its samples.
+            mic_channels: 1, or 2 with the same sound on both.
+            auto_subscribe: Listens to everybody from the beginning.
+        """
         caller = cls(rtc.Room())
         caller.room.on("track_subscribed", caller._on_track)
         caller.room.on("data_received", caller._on_data)
         caller.room.on("participant_disconnected", caller._on_left)
         caller.room.on("disconnected", lambda _: caller.agent_left.set())
         caller.room.register_text_stream_handler("lk.transcription", caller._on_text)
-        await caller.room.connect(url, token.to_jwt())
+        await caller.room.connect(url, token, rtc.RoomOptions(auto_subscribe=auto_subscribe))
         try:
             await caller.open_microphone(mic_rate_hz, mic_channels)
             microphone = asyncio.create_task(caller._run_microphone())

@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from livekit import api
 
-from stack.livekit_server import find_or_build
 from stack.ports import free_port
-from tests.integration.processes import started
+from tests.livekit_bus import RefusedError
+from tests.sip_bridge import SipBridge
+from tests.sip_stack import KEY, SECRET, SipServer, livekit, livekit_with_sip, sip
 
-KEY, SECRET = "APItest", "0123456789abcdef0123456789abcdef"
-
-
-@contextmanager
-def livekit(folder: Path, redis_port: int | None) -> Iterator[str]:
-    """A LiveKit server; gives its URL."""
-    port = free_port()
-    config = {
-        "port": port,
-        "bind_addresses": ["127.0.0.1"],
-        "rtc": {"tcp_port": free_port(), "udp_port": free_port()},
-        "keys": {KEY: SECRET},
-    }
-    if redis_port is not None:
-        config["redis"] = {"address": f"127.0.0.1:{redis_port}"}
-    argv = [str(find_or_build(lambda _: None)), "--config-body", json.dumps(config)]
-    with started(argv, folder, says=b"starting LiveKit server"):
-        yield f"ws://127.0.0.1:{port}"
+NUMBER, CALLER = "+49301234567", "+4930765"
 
 
 @pytest.fixture(scope="module")
-def with_sip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, folder = free_port(), tmp_path_factory.mktemp("sip")
-    argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    with started(argv, folder, says=b"Ready to accept"), livekit(folder, port) as url:
-        yield url
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SipServer]:
+    with livekit_with_sip(tmp_path_factory.mktemp("sip")) as server:
+        yield server
 
 
-def sip(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stack.sip", *arguments],
-        env={
-            **os.environ,
-            "LIVEKIT_URL": url,
-            "LIVEKIT_API_KEY": KEY,
-            "LIVEKIT_API_SECRET": SECRET,
-            **env,
-        },
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+@pytest.fixture
+def with_sip(server: SipServer) -> str:
+    return server.url
 
 
 def listed(url: str) -> dict[str, list[dict[str, object]]]:
@@ -127,3 +95,81 @@ def test_a_server_without_sip_and_one_that_is_not_there(tmp_path: Path) -> None:
     nobody = sip(f"ws://127.0.0.1:{free_port()}", "list")
     assert nobody.returncode == 1
     assert "cannot be reached" in nobody.stderr
+
+
+def made_by(said: str) -> list[str]:
+    """The ids that `parley sip` has said."""
+    return [word.strip(",.") for word in said.split() if word.startswith(("ST_", "SDR_"))]
+
+
+async def test_only_the_provider_is_let_in(server: SipServer) -> None:
+    made = sip(server.url, "inbound", NUMBER, "--allow", "127.0.0.0/8", "--flow", "reception")
+    try:
+        async with SipBridge.open(server.redis_port) as bridge:
+            first = await bridge.invited(NUMBER, CALLER, "127.0.0.1")
+            second = await bridge.invited(NUMBER, CALLER, "127.0.0.2")
+            with pytest.raises(RefusedError):
+                await bridge.invited(NUMBER, CALLER, "203.0.113.9")
+            with pytest.raises(RefusedError):
+                await bridge.invited("+49309999999", CALLER, "127.0.0.1")
+            assert await bridge.credentials(NUMBER, CALLER, "127.0.0.1") == ("", "")
+    finally:
+        sip(server.url, "remove", *made_by(made.stdout))
+    assert first.room != second.room
+    assert first.room.startswith("phone-")
+    assert first.config is not None
+    assert json.loads(first.config.metadata) == {"flow_id": "reception"}
+    assert first.attributes["sip.phoneNumber"] == CALLER
+
+
+async def test_the_password_is_the_one_that_was_given(server: SipServer) -> None:
+    made = sip(
+        server.url,
+        *("inbound", NUMBER, "--username", "desk", "--agent", "parley"),
+        SIP_AUTH_PASSWORD="a secret",
+    )
+    try:
+        async with SipBridge.open(server.redis_port) as bridge:
+            assert await bridge.credentials(NUMBER, CALLER, "203.0.113.9") == ("desk", "a secret")
+            dispatch = await bridge.invited(NUMBER, CALLER, "203.0.113.9")
+    finally:
+        sip(server.url, "remove", *made_by(made.stdout))
+    assert dispatch.config is not None
+    assert [agent.agent_name for agent in dispatch.config.agents] == ["parley"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_call_goes_out_and_is_answered_or_not(server: SipServer, answered: bool) -> None:
+    made = sip(
+        server.url,
+        *("outbound", "sip.example.org", NUMBER, "--username", "desk"),
+        SIP_AUTH_PASSWORD="a secret",
+    )
+    (trunk,) = made_by(made.stdout)
+    try:
+        async with SipBridge.open(server.redis_port) as bridge, asyncio.timeout(60):
+            arguments = ("call", CALLER, "--trunk", trunk, "--ring-s", "20", "--flow", "reminder")
+            calling = asyncio.create_task(asyncio.to_thread(sip, server.url, *arguments))
+            dialling = await bridge.dialled.get()
+            async with api.LiveKitAPI(server.url, KEY, SECRET) as livekit_api:
+                rooms = await livekit_api.room.list_rooms(api.ListRoomsRequest())
+                (room,) = [room for room in rooms.rooms if room.name == dialling.dispatch.room]
+                if answered:
+                    dialling.outcome.set_result(None)
+                else:
+                    dialling.outcome.set_exception(RefusedError("unavailable", "486 Busy Here"))
+                done = await calling
+                rooms = await livekit_api.room.list_rooms(api.ListRoomsRequest())
+                left = [room.name for room in rooms.rooms]
+                if answered:
+                    await livekit_api.room.delete_room(api.DeleteRoomRequest(room=room.name))
+    finally:
+        sip(server.url, "remove", trunk)
+    request = dialling.request
+    assert (request.address, request.number) == ("sip.example.org", NUMBER)
+    assert (request.username, request.password) == ("desk", "a secret")
+    assert (request.call_to, request.ringing_timeout.seconds) == (CALLER, 20)
+    assert json.loads(room.metadata) == {"flow_id": "reminder"}
+    assert (done.returncode == 0) is answered, done.stderr
+    assert (room.name in left) is answered
+    assert room.name in done.stdout if answered else "486 Busy Here" in done.stderr
