@@ -43,6 +43,7 @@ from agent_worker.room_voice import RoomVoice
 from agent_worker.room_words import RoomWords
 from agent_worker.session import SessionFactory, room_options
 from agent_worker.settings import WorkerSettings
+from agent_worker.telephone import answered
 from agent_worker.transfer import TransferError
 from agent_worker.turn_trace import send_trace
 from agent_worker.waterfall import TOPIC, Waterfall
@@ -112,6 +113,10 @@ class Call:
         except RuntimeError:
             logger.info("room %s: nobody came", self._ctx.room.name)
             self._ctx.shutdown("nobody came")
+            return
+        if not await answered(self._ctx.room, participant):
+            logger.info("room %s: nobody answered", self._ctx.room.name)
+            self._ctx.shutdown("nobody answered")
             return
         self._participant = participant
         self._ctx.add_shutdown_callback(self.aclose)

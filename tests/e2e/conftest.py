@@ -76,7 +76,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Shows what the processes said where a test fails."""
     report = yield
-    stack = getattr(item, "funcargs", {}).get("local_stack")
+    fixtures = getattr(item, "funcargs", {})
+    stack = fixtures.get("local_stack") or getattr(fixtures.get("exchange"), "stack", None)
     if report.failed and isinstance(stack, LocalStack):
         report.sections += [
             (f"{process.name} ({process.log.name})", process.tail(60))
