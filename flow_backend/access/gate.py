@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from fastapi import Depends
@@ -22,7 +23,7 @@ from flow_backend.access.slots import Slots
 from flow_backend.api.errors import error_response
 from flow_backend.api.rate_limit import RateLimit, address_of
 from flow_backend.store.keys import ApiKey
-from protocol.errors import AccessError
+from protocol.errors import AccessError, ParleyError
 
 OPEN = frozenset(
     {"/", "/icon.svg", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc"}
@@ -35,7 +36,7 @@ SUBPROTOCOL = "parley"
 KEY_SUBPROTOCOL = "parley.key."
 """Browsers cannot set headers on a WebSocket: they offer `parley` and `parley.key.<key>`."""
 RECHECK_S = 30.0
-"""How often the key of a WebSocket on which nothing comes is looked at again."""
+"""How often the key of an open WebSocket is looked at again."""
 FAILURES = "30/minute"
 """How often one address may come with a key that is none."""
 
@@ -113,7 +114,7 @@ class Gate:
         async with AsyncExitStack() as held:
             try:
                 caller = await self._admitted(connection, held)
-            except AccessError as error:
+            except ParleyError as error:
                 await refuse(error, scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller
@@ -126,17 +127,30 @@ class Gate:
         keyring: keys.Keyring = connection.app.state.keyring
         text = _key_of(connection)
         coming: asyncio.Future[Message] | None = None
+        looked_at_s = monotonic()
+
+        async def is_live() -> bool:
+            nonlocal looked_at_s
+            looked_at_s = monotonic()
+            try:
+                return await keyring.key(text) is not None
+            except ParleyError:  # the database is away: nobody can have revoked it there
+                return True
 
         async def received() -> Message:
             nonlocal coming
             coming = coming or asyncio.ensure_future(receive())
             try:
-                while not (await asyncio.wait({coming}, timeout=RECHECK_S))[0]:
-                    if await keyring.key(text) is None:
+                while True:
+                    wait_s = max(0.0, looked_at_s + RECHECK_S - monotonic())
+                    has_come, _ = await asyncio.wait({coming}, timeout=wait_s)
+                    if monotonic() >= looked_at_s + RECHECK_S and not await is_live():
                         reason = "The API key has expired or was revoked."
                         await send({"type": "websocket.close", "code": 1008, "reason": reason})
                         coming.cancel()
                         return {"type": "websocket.disconnect", "code": 1008, "reason": reason}
+                    if has_come:
+                        break
             except asyncio.CancelledError:
                 coming.cancel()
                 raise
@@ -162,7 +176,7 @@ class Gate:
 
     async def _caller(self, connection: HTTPConnection, address: str) -> Caller:
         if not self._settings.keys_required:
-            self._require_local_name(connection)
+            self._require_this_machine(connection)
             return Caller()
         text = _key_of(connection)
         keyring: keys.Keyring = connection.app.state.keyring
@@ -178,13 +192,16 @@ class Gate:
             )
         return Caller(key)
 
-    def _require_local_name(self, connection: HTTPConnection) -> None:
-        """Refuses names of other machines: of a proxy, or rebound by a hostile page's DNS.
+    def _require_this_machine(self, connection: HTTPConnection) -> None:
+        """Refuses what a proxy passes on, and names that a hostile page's DNS has rebound.
 
         Without keys, all that protects a backend on loopback is that only this machine calls it.
+        A proxy shows itself by its name, or by the address of its client.
         """
         name = (connection.url.hostname or "").rstrip(".")
-        if not (is_loopback(name) or name.endswith(".localhost")):
+        client = connection.client.host if connection.client else ""
+        local_name = is_loopback(name) or name.endswith(".localhost")
+        if not local_name or (client and not is_loopback(client)):
             raise AccessError(
                 "forbidden",
                 "Without API keys this backend answers to localhost only. Behind a proxy, set "
@@ -192,7 +209,7 @@ class Gate:
             )
 
 
-async def refuse(error: AccessError, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(error: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a request, or a WebSocket's handshake, with an error."""
     response = error_response(error)
     if scope["type"] == "websocket":

@@ -7,6 +7,7 @@ are not.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -17,7 +18,9 @@ from time import monotonic, time
 from typing import Literal, get_args
 
 from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
 
+from flow_backend.store.database import storage_error
 from flow_backend.store.keys import ApiKey, KeyStore
 from protocol.errors import ConfigError
 
@@ -28,6 +31,8 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 TRUST_S = 5.0
 """How long a key that was judged is not looked up again: so long a revoked one may still work."""
+LOOK_UP_S = 2.0
+"""How long a key that was judged before waits for the database; then the last judgement counts."""
 _REMEMBERED = 1000
 _TOKEN = re.compile(r"parley_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
@@ -59,6 +64,9 @@ def make_key(
 class Keyring:
     """Judges keys.
 
+    While the database cannot be reached, the last judgement of a key counts: nobody can revoke it
+    there.
+
     Args:
         store: The keys that were made.
         configured: A key that settings name: it may talk. If it is one of those in the store, what
@@ -71,7 +79,11 @@ class Keyring:
         self._judged: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
 
     async def key(self, text: str) -> ApiKey | None:
-        """The key that a text is; None if there is none such, or it is no longer live."""
+        """The key that a text is; None if there is none such, or it is no longer live.
+
+        Raises:
+            StreamError: `database_unavailable`, for a key that was not judged before.
+        """
         found = _TOKEN.fullmatch(text)
         if found is not None:
             key = await self._stored(found[1])
@@ -86,7 +98,15 @@ class Keyring:
     async def _stored(self, key_id: str) -> ApiKey | None:
         until, key = self._judged.get(key_id, (0.0, None))
         if monotonic() >= until:
-            key = await self._store.get(key_id)
+            try:
+                async with asyncio.timeout(LOOK_UP_S if key is not None else None):
+                    key = await self._store.get(key_id)
+            except (SQLAlchemyError, OSError) as error:  # TimeoutError is one
+                known = storage_error(error)
+                if known is None:
+                    raise
+                if key is None:
+                    raise known from error
             self._judged[key_id] = monotonic() + TRUST_S, key
             self._judged.move_to_end(key_id)
             if len(self._judged) > _REMEMBERED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import math
 import time
 
@@ -101,8 +102,19 @@ async def _hit(
 
 
 def address_of(client: HTTPConnection) -> str:
-    """The client's address; `X-Forwarded-For` is believed where the server trusts the proxy."""
-    return client.client.host if client.client else ""
+    """The client's address; `X-Forwarded-For` is believed where the server trusts the proxy.
+
+    Of IPv6 it is the network of 64 bits, in which a machine takes whatever address it likes (RFC
+    4291, section 2.5.1; RFC 8981).
+    """
+    text = client.client.host if client.client else ""
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 async def rate_limited(client: HTTPConnection) -> None:

@@ -20,6 +20,17 @@ from protocol.errors import FlowError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_INSIDE = [
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # IETF protocol assignments (RFC 6890); Oracle's metadata stood there
+        "192.88.99.0/24",  # relays of 6to4, withdrawn (RFC 7526)
+        "168.63.129.16/32",  # Azure's host, with the keys of the machine's extensions
+        "fec0::/10",  # site-local, withdrawn but routed inside (RFC 3879)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+]
+"""Networks that `is_global` of this or an older Python takes for public."""
 
 
 class AddressGuard:
@@ -96,7 +107,10 @@ def _forms(address: Address) -> list[Address]:
 
 def _is_public(address: Address) -> bool:
     return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified
+        address.is_multicast
+        or address.is_reserved
+        or address.is_unspecified
+        or any(address in network for network in _INSIDE)
     )
 
 

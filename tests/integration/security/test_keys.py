@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from websockets.asyncio.client import connect
+from sqlalchemy.exc import OperationalError
+from starlette.requests import HTTPConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from flow_backend.access import gate, keys
 from flow_backend.access.gate import OPEN
+from flow_backend.api.rate_limit import address_of
 from flow_backend.app import create_app
 from flow_backend.llm.scripted import ScriptedProvider
 from flow_backend.settings import BackendSettings
@@ -148,7 +151,16 @@ async def test_a_revoked_key_is_refused_although_settings_name_it(
             assert (await client.get("/v1/models")).status_code == 401
 
 
-async def test_a_socket_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+async def until_closed(socket: ClientConnection, busy: bool) -> None:
+    while busy:
+        await socket.send('{"type": "interrupt"}')
+        await asyncio.sleep(0.01)
+    await socket.recv()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_socket_ends_with_its_key(busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one on which something comes all the time, as in every call with a microphone."""
     monkeypatch.setattr(keys, "TRUST_S", 0)
     monkeypatch.setattr(gate, "RECHECK_S", 0.05)
     async with closed_backend() as backend:
@@ -161,9 +173,47 @@ async def test_a_socket_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> No
                 pass
             await KeyStore(backend.app.state.database).revoke(key_id)
             with pytest.raises(ConnectionClosed) as closed:
-                await socket.recv()
+                await asyncio.wait_for(until_closed(socket, busy), 20)
         assert closed.value.rcvd is not None
         assert (closed.value.rcvd.code, "revoked" in closed.value.rcvd.reason) == (1008, True)
+
+
+async def test_keys_that_were_judged_count_while_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keys, "TRUST_S", 0)
+    monkeypatch.setattr(gate, "RECHECK_S", 0.05)
+
+    async def lost(store: KeyStore, key_id: str) -> None:
+        raise OperationalError("SELECT", {}, ConnectionRefusedError())
+
+    async with closed_backend() as backend:
+        _, known = await new_key(backend, "talk")
+        _, new = await new_key(backend, "talk")
+        headers = {"Authorization": f"Bearer {known}"}
+        async with (
+            caller(backend, known) as client,
+            caller(backend, new) as stranger,
+            connect(socket_url(backend), proxy=None, additional_headers=headers) as socket,
+        ):
+            with monkeypatch.context() as away:
+                away.setattr(KeyStore, "get", lost)
+                assert (await client.get("/v1/models")).status_code == 200
+                refused = await stranger.get("/api/flows")
+                assert (refused.status_code, refused.json()["code"]) == (
+                    503,
+                    "database_unavailable",
+                )
+                assert int(refused.headers["retry-after"]) >= 1
+                wrong = {"Authorization": f"Bearer {known[:-1]}{'A' if known[-1] != 'A' else 'B'}"}
+                assert (await client.get("/v1/models", headers=wrong)).status_code == 401
+                for _ in range(20):  # the socket's key is looked at meanwhile
+                    await socket.send('{"type": "interrupt"}')
+                    await asyncio.sleep(0.01)
+                await socket.send("{}")
+                while '"request_invalid"' not in str(await socket.recv()):
+                    pass
+            assert (await stranger.get("/api/flows")).status_code == 200
 
 
 async def test_the_database_holds_no_key() -> None:
@@ -206,6 +256,31 @@ async def test_without_keys_only_names_of_this_machine_are_answered() -> None:
             assert (
                 await backend.client.get("/v1/models", headers={"Host": name})
             ).status_code == 200
+
+
+async def test_without_keys_nothing_is_answered_that_a_proxy_passes_on() -> None:
+    """A proxy on this machine may call the backend 127.0.0.1 and yet name its client."""
+    async with serve_backend(["Hi."]) as backend:
+        for client in ("192.0.2.7", "2001:db8::7", "127.0.0.1, 192.0.2.7"):
+            answer = await backend.client.get("/v1/models", headers={"X-Forwarded-For": client})
+            assert answer.status_code == 403, client
+        passed_on = await backend.client.get("/v1/models", headers={"X-Forwarded-For": "::1"})
+        assert passed_on.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:1:2:3", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_a_network_of_ipv6_counts_as_one_address(address: str, counted: str) -> None:
+    scope = {"type": "http", "headers": [], "client": (address, 5000)}
+    assert address_of(HTTPConnection(scope)) == counted
 
 
 async def test_a_key_sees_its_own_sessions_and_an_admin_all() -> None:
