@@ -58,13 +58,17 @@ class Caller:
         """Whose sessions the caller may use; None: everybody's."""
         return None if self.key is None or "admin" in self.key.scopes else self.key.id
 
+    def may(self, *scopes: keys.Scope) -> bool:
+        """Whether the caller has one of these scopes."""
+        return self.key is None or not self.key.scopes.isdisjoint({"admin", *scopes})
+
     def require(self, *scopes: keys.Scope) -> None:
         """Lets a caller with one of these scopes through.
 
         Raises:
             AccessError: `forbidden`.
         """
-        if self.key is None or not self.key.scopes.isdisjoint({"admin", *scopes}):
+        if self.key is None or self.may(*scopes):
             return
         raise AccessError(
             "forbidden",

@@ -64,6 +64,7 @@ async def open_session(
             metadata=body.metadata,
             version=body.version,
             owner=caller.owner,
+            edits=caller.may("edit"),
         )
     return SessionOpened(
         session_id=session.id,

@@ -33,7 +33,7 @@ from flow_backend.store.passages import PassageStore
 from flow_backend.store.people import PeopleStore
 from flow_backend.store.sessions import SessionStore
 from flow_backend.store.writer import Writer
-from protocol.errors import FlowError, ParleyError, StreamError
+from protocol.errors import AccessError, FlowError, ParleyError, StreamError
 
 if TYPE_CHECKING:
     from flow_backend.replicas.remote import RemoteSession
@@ -152,16 +152,21 @@ class Engine:
         metadata: dict[str, Any] | None = None,
         version: int | None = None,
         owner: str = "",
+        edits: bool = False,
     ) -> tuple[Session, str | None]:
         """Makes a session and gives it with its greeting, which then counts as said.
 
         The session belongs to the API key `owner`.
 
         Raises:
+            AccessError: `forbidden` for a variable that says whom the flow calls, from a caller who
+                may not change flows (`edits`): the flow's secrets would go where the caller likes.
             FlowError: `flow_not_found`; `request_invalid` for variables that the flow's start
                 refuses, `variable_too_large`; `template_failed` for the greeting.
         """
         plan = await self._plan(flow_id, version)
+        if variables and not edits:
+            _require_own_addresses(plan, variables)
         session = self._new(plan, uuid4().hex, variables or {}, metadata or {}, owner)
         greeting = await self._begin(session)
         session.save()
@@ -525,3 +530,14 @@ class Engine:
         )
         others = {key: uid for key, uid in overdue.items() if key not in self._sessions}
         return {others[key] for key in await self._replicas.held(list(others))}
+
+
+def _require_own_addresses(plan: Plan, given: Mapping[str, Any]) -> None:
+    for name in plan.addresses().intersection(given):
+        if given[name] != plan.flow.variables.get(name):
+            raise AccessError(
+                "forbidden",
+                f"Variable {name!r} says whom flow {plan.flow.id!r} calls. Who opens a session may "
+                "choose it with a key that has the scope edit, or if the flow's start node "
+                "declares it.",
+            )

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from flow_backend.flows.document import Edge, Flow
 from flow_backend.nodes.base import NodeData, NodeType
 from flow_backend.nodes.catalogue import BY_NAME
+from flow_backend.nodes.start import StartData
 from protocol.errors import FlowError
 
 
@@ -61,6 +62,12 @@ class Plan:
     nodes: dict[str, PlannedNode]
     start: PlannedNode
     global_ways: tuple[PlannedEdge, ...] = field(default=())
+
+    def addresses(self) -> frozenset[str]:
+        """Variables that say whom the flow calls, but for those that its start lets be given."""
+        named = {name for node in self.nodes.values() for name in node.type.addressed_by(node.data)}
+        declared = self.start.data.variables if isinstance(self.start.data, StartData) else {}
+        return frozenset(named - declared.keys())
 
     def may_be_interrupted(self, node: PlannedNode) -> bool:
         """Whether the user may interrupt what a node says."""

@@ -83,6 +83,10 @@ class NodeType(ABC, Generic[DataT]):
         """Names of the variables that the node sets."""
         return ()
 
+    def addressed_by(self, data: DataT) -> Iterable[str]:
+        """Names of the variables that say whom the node calls, with the flow's secrets."""
+        return ()
+
     @abstractmethod
     async def run(self, data: DataT, context: NodeContext) -> Outcome:
         """Does the node's work on entry."""

@@ -12,6 +12,7 @@ from uuid import uuid4
 from pydantic import Field, field_validator
 
 from flow_backend.engine.context import Filler, NodeContext
+from flow_backend.flows import templates
 from flow_backend.flows.document import Template
 from flow_backend.flows.problems import wrong_value
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
@@ -20,6 +21,8 @@ from protocol.errors import FlowError
 
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
 _BASE = re.compile(r"\s*\{\{-?\s*([A-Za-z_][A-Za-z0-9_]*)\s*-?\}\}")
+_PLACE = re.compile(r"\s*(?:[A-Za-z]+://)?(?:\{\{.*?\}\}|\{%.*?%\}|[^/?#{])*", re.DOTALL)
+"""Scheme and host of a URL, in which any variable chooses the server."""
 _MISSING = object()
 
 
@@ -71,6 +74,14 @@ class Http(NodeType[HttpData]):
     def sets(self, data: HttpData) -> Iterable[str]:
         """The variables of the answer."""
         return [*data.response, *([data.status_variable] if data.status_variable else ())]
+
+    def addressed_by(self, data: HttpData) -> Iterable[str]:
+        """The variables before the path."""
+        place = _PLACE.match(data.url)
+        try:
+            return templates.check(place[0] if place else data.url)
+        except ValueError:  # a tag that ends behind the first slash
+            return templates.check(data.url)
 
     async def run(self, data: HttpData, context: NodeContext) -> Outcome:
         """Calls, and speaks the filler if that takes long.

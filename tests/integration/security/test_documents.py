@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flow_backend.flows.foreign import convert
@@ -25,6 +26,7 @@ from protocol.errors import FlowError, SpeechError
 from speech.piper.voices import download_voice
 from tests.integration.backend_server import serve_backend, text_of
 from tests.integration.outside_server import serve_outside
+from tests.integration.security.callers import caller_with, closed_backend
 
 REPLY: list[Reply | str] = [Reply(say="Hi.", times=None)]
 TOO_LONG_S = 2.0
@@ -321,6 +323,48 @@ async def test_what_a_user_says_adds_no_header_and_leaves_no_path(said: str) -> 
         traversing = await backend.turn("s2", "../../admin?x=1#")
         assert traversing[-1]["type"] == "done"
         assert "/admin" not in outside.requests[-1]["query"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "{{ service }}/book",
+        "http://{{ service | remove: 'http://' }}/book",
+        "{% if service %}{{ service }}/x{% endif %}",
+    ],
+)
+async def test_who_talks_does_not_choose_who_gets_the_flows_secrets(url: str) -> None:
+    async with (
+        serve_outside() as outside,
+        closed_backend(
+            http_allowed_hosts="*", flow_secrets={"TOKEN": "the-token-of-the-service"}
+        ) as backend,
+        caller_with(backend, "edit", "talk") as editor,
+        caller_with(backend, "talk") as talker,
+    ):
+        flow = said_by("After.", variables={"service": outside.url, "who": "nobody"})
+        data = {"url": url, "headers": {"X-Token": "${secret:TOKEN}"}, "retries": 0}
+        flow["nodes"].append({"id": "call", "type": "http", "data": data})
+        flow["edges"] = [
+            {"id": "a", "source": "start", "target": "call", "data": {}},
+            {"id": "b", "source": "call", "target": "it", "data": {}},
+        ]
+        made = await editor.post("/api/flows", json=flow)
+        assert made.status_code == 201, made.text
+        await editor.post("/api/flows/f/publish")
+
+        async def opened(client: httpx.AsyncClient, **variables: str) -> tuple[int, str]:
+            answer = await client.post("/api/flows/f/sessions", json={"variables": variables})
+            return answer.status_code, answer.text
+
+        status, said = await opened(talker, service="http://elsewhere.example")
+        assert (status, "'service'" in said) == (403, True)
+        assert (await opened(talker, service=outside.url, who="me"))[0] == 201
+        assert (await opened(editor, service="http://elsewhere.example"))[0] == 201
+        flow["nodes"][0]["data"] = {"variables": {"service": {"type": "string"}}}
+        await editor.put("/api/flows/f", json=flow, headers={"If-Match": "*"})
+        await editor.post("/api/flows/f/publish")
+        assert (await opened(talker, service="http://elsewhere.example"))[0] == 201
 
 
 def test_an_answer_that_is_nested_without_end_is_text() -> None:
