@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ipaddress
 import json
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from flow_backend.server import CLOSING_S
+from flow_backend.settings import BackendSettings
 from tests.unit.test_compose import compose
 from tests.unit.test_settings_pages import ROOT, every_variable
 
@@ -138,6 +141,57 @@ def test_services_and_probes_meet_the_containers() -> None:
         probes = [probe for key, probe in container.items() if key.endswith("Probe")]
         assert probes
         assert {probe["httpGet"]["port"] for probe in probes} <= ports
+
+
+def test_a_backend_behind_the_proxy_counts_callers_and_not_the_proxy() -> None:
+    trusted = scaled()["services"]["backend"]["environment"]["TRUSTED_PROXIES"]
+    networks = [ipaddress.ip_network(network) for network in trusted.split(",")]
+    assert all(network.is_private for network in networks)
+    nginx = (ROOT / "deploy/nginx.conf").read_text()
+    # What the client itself says is not passed on: it could choose its address.
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
+
+
+def test_pods_may_run_where_the_restricted_pod_security_standard_holds() -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+    for deployment in of_kind("Deployment").values():
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_one_of_each_part_of_which_there_are_several_stays() -> None:
+    budgets = of_kind("PodDisruptionBudget")
+    for name, deployment in of_kind("Deployment").items():
+        if deployment["spec"]["replicas"] > 1:
+            labels = deployment["spec"]["template"]["metadata"]["labels"]
+            assert budgets[name]["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_only_what_answers_without_a_key_is_annotated_for_scraping() -> None:
+    annotated = {
+        name
+        for name, deployment in of_kind("Deployment").items()
+        if "annotations" in deployment["spec"]["template"]["metadata"]
+    }
+    assert annotated == {"worker"}
+
+
+def test_pods_get_the_time_that_they_need_to_stop() -> None:
+    worker = of_kind("Deployment")["worker"]["spec"]["template"]["spec"]
+    drain = next(e["value"] for e in worker["containers"][0]["env"] if e["name"] == "DRAIN_S")
+    assert worker["terminationGracePeriodSeconds"] >= float(drain) + 60
+    backend = of_kind("Deployment")["backend"]["spec"]["template"]["spec"]
+    drain_s = BackendSettings.model_fields["backend_drain_s"].default
+    assert backend["terminationGracePeriodSeconds"] > 5 + drain_s + CLOSING_S
 
 
 def test_a_worker_that_drains_is_unready_and_alive() -> None:
