@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MAX_WAIT_S = 2.0
 """The longest `Retry-After` that is worth waiting for while someone listens."""
 FIRST_WAIT_S = 0.1
 """Before the first retry, where the provider asks for no other; doubled for each further one."""
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL, which PostgreSQL cannot keep, and halves of characters, which have no UTF-8."""
 
 
 @dataclass(slots=True)
@@ -40,7 +43,7 @@ class Member:
 
 
 class Chain(LLMProvider):
-    """Tries its members in order until one has answered.
+    """Tries its members in order until one has answered, in text that any database can keep.
 
     When a member fails in the middle of a spoken answer, the next one goes on from there; the
     last one is asked again itself, where its failure may pass. After the first delta of anything
@@ -93,8 +96,8 @@ class Chain(LLMProvider):
                         async for delta in deltas:
                             began = True
                             if isinstance(delta, TextDelta):
-                                if joint is not None:
-                                    delta = TextDelta(joint.push(delta.text))
+                                text = _UNSTORABLE.sub("", delta.text)
+                                delta = TextDelta(text if joint is None else joint.push(text))
                                 said += delta.text
                                 if not delta.text:
                                     continue

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flow_backend.flows.document import Storable
 from flow_backend.store.database import among
 from flow_backend.store.tables import (
     conversation_messages,
@@ -28,19 +29,21 @@ from flow_backend.store.tables import (
     vocabulary,
 )
 
+Id = Annotated[str, Storable]
+
 
 class Person(BaseModel):
     """Whose data is meant; whatever fits any of the fields."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    sessions: list[str] = Field(default_factory=list, max_length=1000)
+    sessions: list[Id] = Field(default_factory=list, max_length=1000)
     """Ids of sessions, of whatever flow."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Sessions that were opened with all of these values in their metadata."""
-    conversations: list[str] = Field(default_factory=list, max_length=1000)
+    conversations: list[Id] = Field(default_factory=list, max_length=1000)
     """Ids of conversations with the tutor."""
-    api_key: str | None = Field(default=None, min_length=1)
+    api_key: Id | None = Field(default=None, min_length=1)
     """Id of an API key: everything that was opened with it."""
 
     @model_validator(mode="after")

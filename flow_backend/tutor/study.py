@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from flow_backend.llm.base import GenerationParams, LLMProvider, Message
 from flow_backend.store.conversations import Card, Conversation, StoredMessage
@@ -38,6 +38,12 @@ class _Word(BaseModel):
     word: str = Field(min_length=1, max_length=100)
     translation: str | None = Field(default=None, max_length=200)
     example: str = Field(default="", max_length=500)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_storable(cls, value: Any) -> Any:
+        """JSON may name the one character that PostgreSQL cannot keep."""
+        return value.replace("\0", "") if isinstance(value, str) else value
 
 
 class _Words(BaseModel):

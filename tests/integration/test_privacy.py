@@ -112,9 +112,20 @@ async def test_a_session_of_another_replica_goes_too(shared: dict[str, Any]) -> 
         assert again.json()["code"] == "session_not_found"
 
 
-@pytest.mark.parametrize("body", [{}, {"sessions": []}, {"who": "x"}, {"metadata": []}])
-async def test_nobody_is_not_everybody(body: dict[str, Any]) -> None:
-    async with serve_backend() as backend:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"sessions": []},
+        {"who": "x"},
+        {"metadata": []},
+        {"sessions": ["\0"]},
+        {"conversations": ["\0"]},
+        {"api_key": "\0"},
+    ],
+)
+async def test_nobody_is_not_everybody(body: dict[str, Any], database_url: str) -> None:
+    async with serve_backend(database_url=database_url) as backend:
         answer = await backend.client.post("/api/privacy/delete", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
 

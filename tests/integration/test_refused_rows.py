@@ -84,6 +84,28 @@ async def test_input_that_cannot_be_kept_is_refused(database_url: str) -> None:
         assert (await backend.turn("s", "and now", "t2", flow="default"))[-1]["type"] == "done"
 
 
+async def test_nul_in_what_stands_in_json_is_kept(database_url: str) -> None:
+    model = [Reply(say="a\0b", times=None)]
+    async with serve_backend(model, database_url=database_url) as backend:
+        flow = await backend.add_flow(
+            [
+                {"id": "start", "type": "start"},
+                {"id": "talk", "type": "conversation", "data": {"instructions": "Be kind."}},
+            ],
+            [("start", "talk", {})],
+        )
+        url = f"/api/flows/{flow}/sessions"
+        body = {"variables": {"v": "\0"}, "metadata": {"\0": "\0"}}
+        made = await backend.client.post(url, json=body)
+        assert made.status_code == 201, made.text
+        session_id = made.json()["session_id"]
+        for number in range(2):
+            done = (await backend.turn(session_id, "hi", f"t{number}"))[-1]
+            assert (done["type"], done["content"]) == ("done", "a\0b")
+        assert await stored(backend.app.state.database, turns) != []
+        assert (await backend.state(session_id))["variables"]["v"] == "\0"
+
+
 async def test_a_flow_whose_texts_cannot_be_kept_is_refused() -> None:
     async with serve_backend([]) as backend:
         nodes = [

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from flow_backend.llm.scripted import Reply
+from flow_backend.llm.chain import Chain, Member
+from flow_backend.llm.scripted import Reply, ScriptedProvider
 from tests.integration.backend_server import Backend, serve_backend
 
 MESSAGE = {
@@ -45,6 +46,27 @@ async def lesson(backend: Backend, conversation_id: str = "lesson") -> dict[str,
 
 def lines(conversation: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return [(m["role"], m["content"], m["cut_off"]) for m in conversation["messages"]]
+
+
+async def test_characters_that_cannot_be_kept_lose_nothing_else(database_url: str) -> None:
+    card = {"word": "mer\0cado", "translation": "\0", "example": "Al mercado.\0"}
+    model = ScriptedProvider(
+        [
+            Reply(purpose="speak", say=["Muy\0", " bien."], times=None),
+            Reply(purpose="vocabulary", times=None, json={"words": [card]}),
+            Reply(purpose="summary", times=None, say="The \0market."),
+            *BESIDE,
+        ]
+    )
+    async with serve_backend(Chain([Member(model)]), database_url=database_url) as backend:
+        for _ in range(6):
+            assert (await say(backend))[-1]["full_text"] == "Muy bien."
+            await backend.app.state.tutor.idle()
+        kept = await lesson(backend)
+        assert lines(kept)[-1] == ("assistant", "Muy bien.", False)
+        assert kept["summary"] == "The market."
+        cards = (await backend.client.get("/conversations/lesson/vocabulary")).json()["vocabulary"]
+    assert cards == [{"word": "mercado", "translation": "", "example": "Al mercado."}]
 
 
 async def test_an_answer_streams_is_kept_and_teaches(database_url: str) -> None:

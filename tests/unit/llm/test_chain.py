@@ -130,3 +130,9 @@ async def test_limits_hold_for_any_source() -> None:
     with pytest.raises(ProviderError, match="LLM_BETWEEN_TOKENS_TIMEOUT_S"):
         await stalls.complete(ASK, PARAMS)
     assert late.open_streams == stalls.open_streams == 0
+
+
+async def test_what_no_database_can_keep_is_left_out() -> None:
+    model = ScriptedProvider([Reply(say=["a\0", "\0", "b\ud83d c"])])
+    answer = await Chain([Member(model)]).complete(ASK, PARAMS)
+    assert answer.text == "ab c"
