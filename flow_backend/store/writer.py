@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flow_backend.store.batch import WHOLE, Batch, Row, uid_of
 from flow_backend.store.database import FAILURES, among, insert_missing, storage_error, upsert
 from flow_backend.store.tables import journal, outbox, sessions, transcript_parts, turns
-from protocol.errors import FlowError, ParleyError
+from protocol.errors import FlowError, ParleyError, StreamError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ TURN_PATIENCE_S = 15.0
 """The same within a turn, whose stream shows that it lives."""
 _RETRY_S = 0.3
 _CLOSING_S = 5.0
+_REFUSED_AGAIN_S = 2.0
 _TRIES = 3
 """For what the database refuses for another reason; then row by row."""
 _RENEWAL_S = 15.0
@@ -158,7 +159,8 @@ class Writer:
 
         Raises:
             ParleyError: `database_unavailable` or `disk_full`: it is kept, and stored when that is
-                possible again; `internal`, retryable, if the database refused it.
+                possible again; `internal`, retryable, if the database refused what there is of
+                the session.
         """
         await asyncio.shield(self.when_durable(uid=uid, patience_s=patience_s))
 
@@ -263,9 +265,18 @@ class Writer:
                 self._waiting.append((future, until, uid))
             elif error is not None:
                 future.set_exception(_again(error))
-            elif uid in refused or (uid is None and refused):
+            elif uid in refused:
                 future.set_exception(
                     FlowError("internal", "The database refused to store this.", retryable=True)
+                )
+            elif uid is None and refused:
+                future.set_exception(
+                    StreamError(
+                        "database_unavailable",
+                        "The database does not store all that it was given; the log says why. "
+                        "Try again.",
+                        retry_after_s=_REFUSED_AGAIN_S,
+                    )
                 )
             else:
                 future.set_result(None)

@@ -159,6 +159,34 @@ async def test_what_was_put_away_is_never_given_up(database: AsyncEngine) -> Non
         assert await stored(database, sessions) == await stored(database, transcript_parts) == ["s"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/privacy/find", {"sessions": ["s"]}),
+        ("POST", "/api/privacy/delete", {"sessions": ["s"]}),
+        ("DELETE", "/api/flows/g", None),
+    ],
+)
+async def test_who_needs_all_to_be_stored_is_told_that_it_is_not(
+    database_url: str, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    async with serve_backend([Reply(say="Yes.", times=None)], database_url=database_url) as backend:
+        nodes = [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}]
+        await backend.add_flow(nodes, [("start", "end", {})], id="g")
+        database: AsyncEngine = backend.app.state.database
+        async with database.begin() as connection:
+            await connection.execute(text("ALTER TABLE transcript_parts RENAME TO away"))
+        hand_in(backend.app.state.parts.writer, "u", "hi")
+        answer = await backend.client.request(method, path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert answer.json()["retryable"]
+        assert int(answer.headers["Retry-After"]) > 0
+        async with database.begin() as connection:
+            await connection.execute(text("ALTER TABLE away RENAME TO transcript_parts"))
+        answer = await backend.client.request(method, path, json=body)
+        assert answer.is_success, answer.text
+
+
 async def test_a_long_conversation_loses_nothing_to_somebody_elses_row(database_url: str) -> None:
     async with serve_backend([SUMMARY, ANSWER], database_url=database_url, **SMALL) as backend:
         writer = backend.app.state.parts.writer

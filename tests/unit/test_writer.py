@@ -15,7 +15,7 @@ from flow_backend.store.batch import Row
 from flow_backend.store.database import open_database
 from flow_backend.store.tables import journal, turns
 from flow_backend.store.writer import Writer
-from protocol.errors import FlowError
+from protocol.errors import ParleyError
 
 
 @pytest.fixture
@@ -100,15 +100,18 @@ async def test_waiting_callers_that_leave_do_not_disturb_others(database: AsyncE
     assert impatient.cancelled()
 
 
-async def test_a_refused_batch_is_told_and_kept_for_the_next(database: AsyncEngine) -> None:
+@pytest.mark.parametrize(("uid", "code"), [("u", "internal"), (None, "database_unavailable")])
+async def test_a_refused_batch_is_told_and_kept_for_the_next(
+    database: AsyncEngine, uid: str | None, code: str
+) -> None:
     async with Writer(database, interval_s=60) as writer:
         async with database.begin() as connection:
             await connection.execute(text("ALTER TABLE turns RENAME TO away"))
         writer.put(turns, turn("a"))
         writer.put_chunk({"session_uid": "u", "turn_id": "a", "first_seq": 1, "frames": b"x"})
-        with pytest.raises(FlowError) as caught:
-            await writer.durable()
-        assert (caught.value.code, caught.value.retryable) == ("internal", True)
+        with pytest.raises(ParleyError) as caught:
+            await writer.durable(uid)
+        assert (caught.value.code, caught.value.retryable) == (code, True)
         async with database.begin() as connection:
             await connection.execute(text("ALTER TABLE away RENAME TO turns"))
         writer.put(turns, turn("a", "over"))
