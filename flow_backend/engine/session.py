@@ -85,6 +85,8 @@ class Session:
         """Turns begin in the order of their requests, whatever their reports wait for."""
         self._starting: set[str] = set()
         """Ids of turns that wait to begin."""
+        self._closed = False
+        """No turn begins here any more."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._ahead = ReadingAhead(parts, self._tasks)
         self._summaries = Summaries(parts, self._tasks)
@@ -121,6 +123,7 @@ class Session:
         Raises:
             FlowError: `turn_conflict` if the id was used with another input; `session_ended`;
                 `request_invalid` for input that PostgreSQL cannot keep.
+            StreamError: `backend_unavailable` if this process lets go of the session.
         """
         if "\0" in user_input:
             raise FlowError("request_invalid", "The input has a NUL character.", path="input")
@@ -130,7 +133,7 @@ class Session:
             self._starting.add(turn_id)
             try:
                 async with self._starts:
-                    if heard and not self.knows(turn_id):
+                    if heard and not (self._closed or self.knows(turn_id)):
                         await self._reports.take_carried(heard)
                     if not self.knows(turn_id):
                         return self._begin(user_input, turn_id, speculative=speculative)
@@ -149,6 +152,8 @@ class Session:
     def _begin(self, user_input: str, turn_id: str, *, speculative: bool) -> Turn:
         if self.state.ended:
             raise FlowError("session_ended", f"Session {self.id!r} is over. Open a new one.")
+        if self._closed:
+            raise self._gone()
         self._parts.writer.check()
         if self._current is not None:
             self.leave(self._current, "superseded")
@@ -197,10 +202,13 @@ class Session:
 
         Raises:
             FlowError: `turn_not_found`.
+            StreamError: `backend_unavailable` if this process lets go of the session.
         """
         if turn_id in self._starting:
             async with self._starts:
                 pass
+            if self._closed and not self.knows(turn_id):
+                raise self._gone()
         return await self.begun(turn_id)
 
     async def begun(self, turn_id: str) -> Turn:
@@ -294,6 +302,7 @@ class Session:
 
     def abandon(self) -> None:
         """Stops whatever runs and writes nothing: another replica has the session."""
+        self._closed = True
         for turn in self._turns.values():
             self._parts.writer.unfollow(turn)
             turn.concluded = True
@@ -305,9 +314,12 @@ class Session:
         """Stops the running turn and waits until its task has let go of everything.
 
         Where events outlive the process a committed turn is left to the next one, which goes on
-        with it; else it is cancelled.
+        with it; else it is cancelled. A turn that waits to begin fails with `backend_unavailable`.
         """
-        turn = self._current
+        self._closed = True
+        async with self._starts:
+            # A report that such a turn carries is taken to its end.
+            turn = self._current
         if turn is not None:
             if self._parts.keeper is None or not turn.committed or turn.concluded:
                 self.leave(turn, "shutdown")
@@ -317,6 +329,13 @@ class Session:
         self._summaries.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _gone(self) -> StreamError:
+        return StreamError(
+            "backend_unavailable",
+            f"Session {self.id!r} is not in this process any more. Try again.",
+            retry_after_s=1.0,
+        )
 
     def _suspend(self, turn: Turn) -> None:
         turn.concluded = True

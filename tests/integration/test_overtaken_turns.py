@@ -12,6 +12,7 @@ from sqlalchemy import text
 from flow_backend.engine.session import Session
 from flow_backend.engine.turn import Turn
 from flow_backend.llm.scripted import Reply
+from protocol.errors import StreamError
 from protocol.turns import HeardTurn
 from tests.integration.backend_server import Backend, serve_backend
 
@@ -100,3 +101,22 @@ async def test_a_turn_that_waits_is_committed_by_being_asked_for_again(
         assert turn.committed
         await turn.over.wait()
         assert (await transcript(backend))[-2:] == ["two", "Well said."]
+
+
+async def test_turns_that_wait_fail_clearly_when_the_session_goes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_backend([ANSWER], database_url=database_url) as backend:
+        async with second_turn(backend, monkeypatch) as (session, second):
+            third = asyncio.create_task(session.start_turn("three", "t3", speculative=False))
+            reading = asyncio.create_task(session.turn("t3"))
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(session.aclose())
+            await asyncio.sleep(0)
+        await closing
+        for waiting in (second, third, reading):
+            with pytest.raises(StreamError) as failed:
+                await waiting
+            assert (failed.value.code, failed.value.retryable) == ("backend_unavailable", True)
+        # What it was told of the turn before counts all the same.
+        assert await transcript(backend) == ["zero", "Well said.", "one", "Well"]
