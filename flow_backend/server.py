@@ -45,6 +45,7 @@ class ImpatientHttp(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _head_is_over = False
     _lingering: asyncio.TimerHandle | None = None
 
     @override
@@ -56,12 +57,21 @@ class ImpatientHttp(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_is_over = False
         if self._deadline is None:
             self._expect_head()
 
     @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Behind the body stand trailers, which are no headers (RFC 9110, section 6.5.1): what a
+        # proxy takes out of a head could come back in them.
+        if not self._head_is_over:
+            super().on_header(name, value)
+
+    @override
     def on_headers_complete(self) -> None:
         self._stop_waiting()
+        self._head_is_over = True
         if len(self.connections) > _most_connections():
             self.app = _refuse
         super().on_headers_complete()

@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MOST_REPORTS = 8
 """In one request of a turn."""
 TurnId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")]
+MOST_NESTED = 100
+"""How deep values may lie in each other: well below what parsers and serialisers take."""
+
+
+def whole(text: str) -> str:
+    """The text, unless it has half of a surrogate pair.
+
+    JSON may escape one (RFC 8259, section 8.2), as scripts do that cut an emoji in two; it can be
+    neither stored nor sent.
+
+    Raises:
+        ValueError: If it has.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("has half of a surrogate pair, which is no character") from None
+    return text
+
+
+def _sendable(value: Any, depth: int = 0) -> Any:
+    """Refuses what Python's JSON takes and what others cannot read."""
+    if depth > MOST_NESTED:
+        raise ValueError(f"is nested deeper than {MOST_NESTED}")
+    if isinstance(value, str):
+        whole(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("has a number that is not finite")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            whole(name)
+            _sendable(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _sendable(item, depth + 1)
+    return value
+
+
+Words = Annotated[str, AfterValidator(whole)]
+"""Text that can be stored and sent."""
+Values = Annotated[dict[str, Any], AfterValidator(_sendable)]
+"""Values by name that can be stored and sent."""
 
 
 class Body(BaseModel):
@@ -23,7 +66,7 @@ class Body(BaseModel):
 class HeardWord(Body):
     """One word as the user heard it."""
 
-    word: str
+    word: Words
     start_ms: float = Field(ge=0)
     """From the start of the turn's audio."""
     end_ms: float = Field(ge=0)
@@ -62,9 +105,9 @@ class TurnRequest(Body):
 class SessionRequest(Body):
     """Opens a session on a flow."""
 
-    variables: dict[str, Any] = Field(default_factory=dict)
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    version: int | None = Field(default=None, ge=1)
+    variables: Values = Field(default_factory=dict)
+    metadata: Values = Field(default_factory=dict)
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1)
     document: dict[str, Any] | None = None
     """A flow of the same id to try in place of a stored version; needs the scope `edit`. Nothing
     of the session is stored."""

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flow_backend.access.admission import STREAMED
 from flow_backend.api.errors import openai_error
@@ -26,6 +26,7 @@ from flow_backend.doors.events import EventsResponse, data_event, while_connecte
 from flow_backend.engine.session import Session
 from flow_backend.engine.state import Entry
 from protocol.errors import FlowError, ParleyError
+from protocol.turns import Words, whole
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -34,7 +35,7 @@ class TextPart(BaseModel):
     """One part of a message."""
 
     type: Literal["text"]
-    text: str
+    text: Words
 
 
 class ChatMessage(BaseModel):
@@ -42,6 +43,11 @@ class ChatMessage(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[TextPart] | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _is_whole(cls, value: str | list[TextPart] | None) -> str | list[TextPart] | None:
+        return whole(value) if isinstance(value, str) else value
 
     @property
     def text(self) -> str:

@@ -41,6 +41,8 @@ _CLOSING_S = 5.0
 _REFUSED_AGAIN_S = 2.0
 _TRIES = 3
 """For what the database refuses for another reason; then row by row."""
+_REFUSALS = (*FAILURES, ValueError, TypeError, ArithmeticError)
+"""The last three are drivers' own, for values that they cannot encode and so never send."""
 _RENEWAL_S = 15.0
 """How often the rows of running turns are renewed, to show that their process lives."""
 
@@ -304,7 +306,7 @@ class Writer:
             group = groups.pop()
             try:
                 await self._write(Batch.joined(left[uid] for uid in group))
-            except FAILURES as failure:
+            except _REFUSALS as failure:
                 if storage_error(failure) is not None:
                     raise
                 if len(group) > 1:
@@ -332,7 +334,7 @@ class Writer:
         for piece in left[uid].pieces():
             try:
                 await self._write(piece)
-            except FAILURES as another:
+            except _REFUSALS as another:
                 if storage_error(another) is not None:
                     raise
                 if any(table in piece.rows for table in WHOLE):

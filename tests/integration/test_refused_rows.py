@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -132,6 +133,62 @@ async def test_one_sessions_bad_row_costs_nothing_else(database: AsyncEngine) ->
             assert await stored(database, table) == ["bad", "good", "other"]
         writer.put(turns, turn_row("bad", "hi"))
         await writer.durable("bad")
+
+
+@pytest.mark.parametrize("bad", [{"input": "half an emoji: \ud83d"}, {"updated_at": "late"}])
+async def test_what_the_driver_cannot_encode_costs_nothing_else(
+    database: AsyncEngine, bad: Row
+) -> None:
+    """It fails before the database is asked, with errors that are not the database's."""
+    async with Writer(database, interval_s=60) as writer:
+        hand_in(writer, "bad", "hi")
+        writer.put(turns, turn_row("bad", "hi") | bad)
+        writer.put(sessions, session_row("huge") | {"flow_version": 2**70})
+        hand_in(writer, "good", "hi")
+        await writer.durable("good")
+        assert "good" in await stored(database, turns)
+        with pytest.raises(FlowError):
+            await writer.durable("huge")
+        await writer.durable("good")
+
+
+async def test_half_a_character_is_refused_and_the_next_caller_answered() -> None:
+    asked = {"model": "default", "messages": [{"role": "user", "content": "half: \ud83d"}]}
+    parts = {"role": "user", "content": [{"type": "text", "text": "\udc00"}]}
+    async with serve_backend([Reply(say="Hi.", times=None)]) as backend:
+        for body in (asked, {**asked, "messages": [parts]}):
+            answer = await backend.client.post(
+                "/v1/chat/completions",
+                content=json.dumps(body),
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status_code == 422, answer.text
+            assert "messages[0].content" in answer.text
+        asked["messages"] = [{"role": "user", "content": "whole: \U0001f600"}]
+        answer = await backend.client.post("/v1/chat/completions", json=asked)
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('{"variables": {"a": ["\\ud800"]}}', "surrogate"),
+        ('{"variables": {"\\ud800": 1}}', "surrogate"),
+        ('{"metadata": {"a": {"b": "\\udfff"}}}', "surrogate"),
+        ('{"metadata": {"a": NaN}}', "not finite"),
+        ('{"variables": {"a": [1e999]}}', "not finite"),
+        ('{"variables": {"a": ' + "[" * 900 + "]" * 900 + "}}", "nested deeper"),
+        ('{"version": 99999999999999999999}', "version"),
+    ],
+)
+async def test_a_session_that_could_not_be_shown_is_not_opened(said: str, told: str) -> None:
+    async with serve_backend([]) as backend:
+        answer = await backend.client.post(
+            "/api/flows/default/sessions",
+            content=said,
+            headers={"Content-Type": "application/json"},
+        )
+        assert (answer.status_code, told in answer.text) == (422, True), answer.text
 
 
 async def test_a_bad_row_at_the_end_costs_nothing_else(database: AsyncEngine) -> None:

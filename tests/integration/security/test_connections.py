@@ -20,6 +20,7 @@ from flow_backend.llm.scripted import Reply
 from protocol.logs import JsonLines, TextLines
 from tests.integration.backend_server import Backend, serve_backend
 from tests.integration.doors import TellingTTS, door_b, socket_url
+from tests.integration.security.callers import CONFIGURED, closed_backend
 
 REPLY: list[Reply | str] = [Reply(say="Hi.", times=None)]
 
@@ -324,3 +325,16 @@ def test_an_exceptions_text_fakes_no_record() -> None:
     lines = TextLines().format(made).split("\n")
     assert all(line.startswith("  | ") for line in lines[1:])
     assert all(line.isprintable() for line in lines)
+
+
+async def test_what_stands_behind_a_body_is_no_header() -> None:
+    """A proxy that takes headers out of the head may pass trailers on (RFC 9110, 6.5.1)."""
+    async with closed_backend() as backend:
+        answer = await answer_to(
+            backend,
+            b"POST /api/flows/default/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+            b"Connection: close\r\n\r\n2\r\n{}\r\n0\r\n"
+            b"Authorization: Bearer " + CONFIGURED.encode() + b"\r\n\r\n",
+        )
+    assert answer.startswith(b"HTTP/1.1 401 ")
