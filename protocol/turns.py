@@ -30,8 +30,12 @@ def whole(text: str) -> str:
     return text
 
 
-def _sendable(value: Any, depth: int = 0) -> Any:
-    """Refuses what Python's JSON takes and what others cannot read."""
+def sendable(value: Any, depth: int = 0) -> Any:
+    """A value of Python's JSON, unless others cannot read it.
+
+    Raises:
+        ValueError: For half characters, numbers that are not finite, and what is nested too deeply.
+    """
     if depth > MOST_NESTED:
         raise ValueError(f"is nested deeper than {MOST_NESTED}")
     if isinstance(value, str):
@@ -41,16 +45,16 @@ def _sendable(value: Any, depth: int = 0) -> Any:
     elif isinstance(value, dict):
         for name, item in value.items():
             whole(name)
-            _sendable(item, depth + 1)
+            sendable(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _sendable(item, depth + 1)
+            sendable(item, depth + 1)
     return value
 
 
 Words = Annotated[str, AfterValidator(whole)]
 """Text that can be stored and sent."""
-Values = Annotated[dict[str, Any], AfterValidator(_sendable)]
+Values = Annotated[dict[str, Any], AfterValidator(sendable)]
 """Values by name that can be stored and sent."""
 
 

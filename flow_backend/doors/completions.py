@@ -77,7 +77,8 @@ class CompletionRequest(BaseModel):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=2000)]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    user: str | None = None
+    user: Annotated[Words, Field(max_length=200)] | None = None
+    """Goes into the session's metadata, by which a person's data is found."""
 
 
 @router.get("/models")
@@ -97,7 +98,9 @@ async def completions(
         at = max(i for i, message in enumerate(body.messages) if message.role == "user")
     except ValueError:
         raise FlowError("request_invalid", "No user message.", path="messages") from None
-    session, _ = await engine.open(body.model, owner=caller.owner)
+    session, _ = await engine.open(
+        body.model, metadata={"user": body.user} if body.user else None, owner=caller.owner
+    )
     session.state.history[:] = [
         Entry("user" if message.role == "user" else "assistant", message.text, heard=True)
         for message in body.messages[:at]

@@ -18,6 +18,7 @@ from flow_backend.flows.problems import wrong_value
 from flow_backend.llm.base import GenerationParams, Message
 from flow_backend.nodes.base import Go, NodeData, NodeType, Outcome
 from protocol.errors import FlowError
+from protocol.turns import sendable
 
 _FENCE = re.compile(r"^\s*```(?:json)?\s*|\s*```\s*$")
 
@@ -119,7 +120,7 @@ def _prompt(data: ExtractData, context: NodeContext) -> list[Message]:
 def _read(answer: str, validator: Draft202012Validator) -> tuple[dict[str, Any] | None, str]:
     """The object of an answer, or what is wrong with it."""
     try:
-        value = json.loads(_FENCE.sub("", answer))
+        value = sendable(json.loads(_FENCE.sub("", answer)))
     except (ValueError, RecursionError):
         return None, "it is not JSON"
     if not isinstance(value, dict):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from flow_backend.outbound.guard import AddressGuard, guarded_transport
 from protocol.errors import FlowError
+from protocol.turns import sendable
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -56,9 +57,9 @@ class HttpAnswer(BaseModel):
     error: str = ""
 
     def value(self) -> Any:
-        """The body as JSON, or as text if it is none."""
+        """The body as JSON, or as text if it is none that a session could keep."""
         try:
-            return json.loads(self.body)
+            return sendable(json.loads(self.body))
         except (ValueError, RecursionError):
             return self.body
 

@@ -183,3 +183,18 @@ def test_the_commands_work_without_a_backend(
         return rows
 
     assert asyncio.run(left()) == []
+
+
+async def test_the_user_of_a_chat_completion_finds_its_session() -> None:
+    asked = {
+        "model": "default",
+        "messages": [{"role": "user", "content": "hello"}],
+        "user": "customer-4711",
+    }
+    async with serve_backend([Reply(say="Hi.", times=None)]) as backend:
+        assert (await backend.client.post("/v1/chat/completions", json=asked)).status_code == 200
+        del asked["user"]
+        assert (await backend.client.post("/v1/chat/completions", json=asked)).status_code == 200
+        person = {"metadata": {"user": "customer-4711"}}
+        found = (await backend.client.post("/api/privacy/find", json=person)).json()
+        assert len(found["sessions"]) == 1

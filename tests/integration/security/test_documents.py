@@ -367,9 +367,20 @@ async def test_who_talks_does_not_choose_who_gets_the_flows_secrets(url: str) ->
         assert (await opened(talker, service="http://elsewhere.example"))[0] == 201
 
 
-def test_an_answer_that_is_nested_without_end_is_text() -> None:
-    deep = "[" * 100_000
-    assert HttpAnswer(status=200, body=deep).value() == deep
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000,
+        "[" * 900 + "]" * 900,
+        '{"a": "\\ud83d"}',
+        '{"\\ud800": 1}',
+        "[NaN]",
+        "[1e999]",
+    ],
+    ids=["without end", "deep", "half a character", "half a name", "no number", "infinite"],
+)
+def test_an_answer_that_no_session_could_keep_is_text(body: str) -> None:
+    assert HttpAnswer(status=200, body=body).value() == body
 
 
 # Voices, and what is downloaded.
