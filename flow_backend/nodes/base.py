@@ -84,7 +84,7 @@ class NodeType(ABC, Generic[DataT]):
         return ()
 
     def addressed_by(self, data: DataT) -> Iterable[str]:
-        """Names of the variables that say whom the node calls, with the flow's secrets."""
+        """Names of the variables that say whom the node calls, or to whom it hands over."""
         return ()
 
     @abstractmethod

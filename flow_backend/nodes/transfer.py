@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from flow_backend.engine.context import NodeContext
+from flow_backend.flows import templates
 from flow_backend.flows.document import Template
 from flow_backend.nodes.base import End, Go, NodeData, NodeType, Outcome
 from protocol.events import Transfer as TransferEvent
@@ -32,6 +34,10 @@ class Transfer(NodeType[TransferData]):
     def has_side_effects(self, data: TransferData) -> bool:
         """Always."""
         return True
+
+    def addressed_by(self, data: TransferData) -> Iterable[str]:
+        """The variables of whoever takes the call over."""
+        return templates.check(data.to)
 
     async def run(self, data: TransferData, context: NodeContext) -> Outcome:
         """Speaks, emits the event, and goes on."""

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from flow_backend.engine.plan import make_plan
+from flow_backend.flows.document import Flow
 from flow_backend.flows.variables import VariableType, check_sizes, coerce, type_of
 from protocol.errors import FlowError
 
@@ -69,3 +71,21 @@ def test_giant_variables_are_refused_with_their_path() -> None:
     with pytest.raises(FlowError, match="together are larger than 250 bytes") as all_of_them:
         check_sizes({"c": "x" * 90}, {**kept, "c": "x" * 90}, **limits)
     assert all_of_them.value.path == "variables.c"
+
+
+def test_variables_that_say_whom_a_flow_calls() -> None:
+    flow = Flow.model_validate(
+        {
+            "id": "f",
+            "nodes": [
+                {"id": "start", "type": "start", "data": {"variables": {"region": {}}}},
+                {
+                    "id": "call",
+                    "type": "http",
+                    "data": {"url": "https://{{ region }}.{{ host }}/{{ day }}?q={{ name }}"},
+                },
+                {"id": "desk", "type": "transfer", "data": {"to": "{{ desk }}"}},
+            ],
+        }
+    )
+    assert make_plan(flow, 1).addresses() == {"host", "desk"}
