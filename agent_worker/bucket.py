@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Self, TextIO
 
 import obstore
 from obstore.exceptions import BaseError
@@ -38,9 +37,8 @@ TRY_ON_S = 30.0
 LAST_S = 30.0
 """How long a worker that ends goes on with what its last calls left."""
 AT_ONCE = 16
-PIECE_BYTES = 5 * 1024 * 1024
-"""The least that S3 takes as a part of an object."""
 PIECES_AT_ONCE = 2
+"""Of 5 MB each, of a sound that is sent in pieces."""
 MOVING = ".moving"
 """Locked by the worker that moves recordings out of the folder."""
 
@@ -91,18 +89,8 @@ class Bucket:
         """
         with _told():
             # Given a path, obstore opens it on the event loop and holds Python's lock meanwhile.
-            file, size_bytes = await asyncio.to_thread(_opened, path)
-            try:
-                await obstore.put_async(
-                    self._store,
-                    path.name,
-                    _Pieces(file),
-                    use_multipart=size_bytes > PIECE_BYTES,
-                    chunk_size=PIECE_BYTES,
-                    max_concurrency=PIECES_AT_ONCE,
-                )
-            finally:
-                await asyncio.to_thread(file.close)
+            content = await asyncio.to_thread(path.read_bytes)
+            await obstore.put_async(self._store, path.name, content, max_concurrency=PIECES_AT_ONCE)
 
     async def of_sessions(self, session_ids: Collection[str]) -> list[str]:
         """The names of accounts of recordings in which one of these sessions answered.
@@ -206,27 +194,6 @@ class Bucket:
     async def _delete(self, name: str) -> None:
         with _told(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, name)
-
-
-class _Pieces:
-    """What is in a file, read beside the event loop."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await asyncio.to_thread(self._file.read, PIECE_BYTES)
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-
-def _opened(path: Path) -> tuple[BinaryIO, int]:
-    file = path.open("rb")
-    return file, os.fstat(file.fileno()).st_size
 
 
 def _account_of(name: str) -> str:

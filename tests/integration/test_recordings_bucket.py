@@ -150,21 +150,6 @@ async def test_one_that_can_never_be_sent_keeps_none_that_comes_later(
     assert len(server.objects) == 18
 
 
-async def test_a_file_that_hangs_when_it_is_opened_holds_nothing_else(
-    server: S3Server, calls: Path
-) -> None:
-    path = calls / f"{NAME}.ogg"
-    # To open it for reading waits for a writer.
-    os.mkfifo(path)
-    sending = asyncio.create_task(Bucket(settings(server)).put(path))
-    await asyncio.sleep(0)
-    writer = await asyncio.to_thread(path.open, "wb")
-    await asyncio.to_thread(writer.write, b"OggS")
-    await asyncio.to_thread(writer.close)
-    await sending
-    assert (server.folder / path.name).read_bytes() == b"OggS"
-
-
 async def test_a_bucket_that_is_away_is_not_tried_with_every_recording(
     server: S3Server, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
