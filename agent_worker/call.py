@@ -35,10 +35,12 @@ from agent_worker.dispatch import chosen_flow, told_before
 from agent_worker.flow_agent import FlowAgent
 from agent_worker.flow_executor import FlowExecutor
 from agent_worker.heard import Heard
+from agent_worker.interruption import offer_interruption
 from agent_worker.keypad import Keypad
 from agent_worker.listening import Listening
 from agent_worker.phrases import phrase_for
 from agent_worker.recording import CallAbout, Recording
+from agent_worker.room_end import close_room, people
 from agent_worker.room_voice import RoomVoice
 from agent_worker.room_words import RoomWords
 from agent_worker.session import SessionFactory, room_options
@@ -55,8 +57,6 @@ from protocol.turns import SessionOpened
 
 logger = logging.getLogger(__name__)
 
-INTERRUPT_METHOD = "parley.interrupt"
-"""Remote procedure by which the caller's client silences the agent, as a button does."""
 DIGITS = "dtmf:"
 """Before digits that are a turn's input."""
 SESSION_ATTRIBUTES = ("parley.flow", "parley.session")
@@ -282,23 +282,11 @@ class Call:
         assert session.output.transcription is not None
         self._voice.words = RoomWords(session.output.transcription)
         session.output.transcription = self._voice.words
-        self._offer_interruption(session, participant.identity)
+        offer_interruption(self._ctx, session, participant.identity)
         if (folder := self._settings.recordings_dir) is not None:
             self._recording = await Recording.begin(
                 session, folder, kept_days=self._settings.recordings_kept_days
             )
-
-    def _offer_interruption(self, session: AgentSession[None], identity: str) -> None:
-        def interrupt(call: rtc.RpcInvocationData) -> str:
-            if call.caller_identity != identity:
-                raise rtc.RpcError(403, "Only the caller may interrupt the agent.")
-            try:
-                session.interrupt()
-            except RuntimeError as error:
-                raise rtc.RpcError(409, "The agent may not be interrupted now.") from error
-            return ""
-
-        self._ctx.room.local_participant.register_rpc_method(INTERRUPT_METHOD, interrupt)
 
     async def _on_typed(self, session: AgentSession[Any], event: room_io.TextInputEvent) -> None:
         try:
@@ -496,9 +484,7 @@ class Call:
         """
         if self._voice is not None:
             await self._voice.aclose()
-        agent = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-        people = [p for p in self._ctx.room.remote_participants.values() if p.kind != agent]
-        if self._settings.hang_up == "delete_room" and not people:
+        if self._settings.hang_up == "delete_room" and not people(self._ctx.room):
             await self._ctx.delete_room()
         self._ctx.shutdown("the caller has left")
 
@@ -530,5 +516,5 @@ class Call:
         if self._voice is not None:
             await self._voice.aclose()
         if not leave:
-            await self._ctx.delete_room()
+            await close_room(self._ctx)
         self._ctx.shutdown(reason)

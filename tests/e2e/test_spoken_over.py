@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from livekit import rtc
 
-from agent_worker.call import INTERRUPT_METHOD
+from agent_worker.interruption import INTERRUPT_METHOD
 from bench.caller import Audio, Caller
 from speech.moonshine import MoonshineEngine
 from tests.e2e.conftest import Rooms, words_in

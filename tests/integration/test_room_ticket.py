@@ -13,7 +13,7 @@ from livekit import api, rtc
 from protocol.errors import AccessError, StreamError
 from stack.caller import LOST, WHY_GONE, Caller, Invitation
 from stack.ports import free_port
-from tests.integration.test_sip import KEY, SECRET, livekit
+from tests.sip_stack import KEY, SECRET, livekit
 
 
 def ticket(secret: str = SECRET, ttl_s: float = 600) -> str:
