@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,8 +37,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
         if kind in TIME_LIMITS_S and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIME_LIMITS_S[kind]))
+        marker = item.get_closest_marker("timeout")
+        if marker and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _in_time(item.obj, marker.args[0])
     # What fails fast goes first.
     items.sort(key=lambda item: KINDS.index(item.path.relative_to(ROOT).parts[0]))
+
+
+def _in_time(test: Callable[..., Awaitable[None]], limit_s: float) -> Callable[..., Any]:
+    """Ends a test in its own task: the plugin's signal ends whatever task runs, and only that."""
+
+    @functools.wraps(test)
+    async def run(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(0.95 * limit_s):
+            await test(*args, **kwargs)
+
+    return run
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
