@@ -21,7 +21,7 @@ from protocol.heap import heap
 from tests.sip_stack import KEY, SECRET, livekit
 
 ROOT = Path(__file__).parents[2]
-MODULE = "tests.integration.test_rooms_let_go"
+MODULE = "tests.e2e.test_rooms_let_go"
 ROOMS = 12
 WITHIN_S = 30.0
 
