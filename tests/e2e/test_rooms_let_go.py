@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -39,12 +40,11 @@ async def test_a_room_that_is_over_leaves_nothing(tmp_path: Path, ending: str) -
         for number in range(ROOMS):
             async with asyncio.timeout(WITHIN_S):
                 assert await agent.stdout.readline() == b"joined\n"
-                caller = await _speaking(url, number)
-                assert await agent.stdout.readline() == b"heard\n"
-                if ending == "left":
-                    await caller.disconnect()
-                used.append(int(await agent.stdout.readline()))
-                await caller.disconnect()
+                async with _speaking(url, number) as caller:
+                    assert await agent.stdout.readline() == b"heard\n"
+                    if ending == "left":
+                        await caller.disconnect()
+                    used.append(int(await agent.stdout.readline()))
         assert await agent.wait() == 0
     # Half a megabyte stayed of each; the first rooms load what is used by all.
     assert used[-1] - used[3] < (ROOMS - 4) * 200_000, [n // 1000 for n in used]
@@ -55,7 +55,8 @@ def _ticket(identity: str, number: int) -> str:
     return api.AccessToken(KEY, SECRET).with_identity(identity).with_grants(grants).to_jwt()
 
 
-async def _speaking(url: str, number: int) -> rtc.Room:
+@asynccontextmanager
+async def _speaking(url: str, number: int) -> AsyncIterator[rtc.Room]:
     """A caller in a room, whose microphone is on."""
     room, source = rtc.Room(), rtc.AudioSource(48_000, 1)
     await room.connect(url, _ticket("caller", number))
@@ -63,10 +64,18 @@ async def _speaking(url: str, number: int) -> rtc.Room:
         rtc.LocalAudioTrack.create_audio_track("microphone", source),
         rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE),
     )
-    silence = rtc.AudioFrame.create(48_000, 1, 480)
-    for _ in range(50):
-        await source.capture_frame(silence)
-    return room
+
+    async def run() -> None:
+        while True:
+            await source.capture_frame(rtc.AudioFrame.create(48_000, 1, 480))
+
+    microphone = asyncio.create_task(run())
+    try:
+        yield room
+    finally:
+        microphone.cancel()
+        await asyncio.wait([microphone])
+        await room.disconnect()
 
 
 async def _agent(url: str, ending: str) -> int:
